@@ -1,0 +1,1 @@
+"""The door: HTTP in, JSON out; enqueues and reads, never inserts rows."""

@@ -1,0 +1,1 @@
+"""The agreement: what the api and the worker must both mean alike."""

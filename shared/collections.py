@@ -1,0 +1,268 @@
+"""Collections: SQLAlchemy models with a unique key, and what an add to one of them looks like."""
+
+import hashlib
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from functools import cached_property
+from types import ModuleType
+from typing import Annotated, Any, NotRequired, cast
+
+import orjson
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails
+from sqlalchemy import Column, Table, UniqueConstraint
+from typing_extensions import TypedDict
+
+from shared.columns import UnsupportedColumn, annotation, is_given, is_key_type, is_required
+from shared.contract import MAX_CANDIDATES, Row
+from shared.models import Animal
+from shared.problems import FieldError
+
+MAX_FAULTS = 20
+
+
+class CollectionError(Exception):
+    """A model cannot be a collection; the text says which and why, in one line."""
+
+
+class MalformedAdd(Exception):  # noqa: N818
+    """The body is not JSON."""
+
+
+class InvalidAdd(Exception):  # noqa: N818
+    """The add does not fit the collection; `faults` points at each bad place."""
+
+    def __init__(self, faults: list[FieldError]) -> None:
+        super().__init__(faults[0].detail)
+        self.faults = faults
+
+
+@dataclass(frozen=True)
+class Add:
+    """A valid add: `candidates` in order of preference and the `values` that they share, columns by name."""
+
+    candidates: list[Row]
+    values: Row
+
+    def fingerprint(self, collection: str) -> str:
+        """Equal for equal adds: SHA-256, in hex, of the add with its columns in order."""
+        content = [collection, self.candidates, self.values]
+        return hashlib.sha256(encode(content, sort=True)).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def encode(content: Any, *, sort: bool = False) -> bytes:
+    """JSON, with decimals as strings and dates as RFC 3339."""
+    return orjson.dumps(content, default=_plain, option=orjson.OPT_SORT_KEYS if sort else None)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A table that can be added to.
+
+    `key` are the columns of the unique key, in the order of the constraint. Validation, the JSON schema and
+    the claim are all derived from the table.
+    """
+
+    name: str
+    table: Table
+    key: tuple[str, ...]
+
+    @cached_property
+    def columns(self) -> dict[str, Column[Any]]:
+        """The columns that a caller may give."""
+        return {c.name: c for c in self.table.columns if is_given(c) or c.name in self.key}
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        return frozenset(name for name, column in self.columns.items() if is_required(column))
+
+    def key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        return tuple(row[name] for name in self.key)
+
+    def _row_type(self, *, strict: bool) -> Any:
+        fields = {name: NotRequired[annotation(column)] for name, column in self.columns.items()}
+        return _typed_dict(f"{self.name}_row", fields, strict=strict)
+
+    @cached_property
+    def _stored(self) -> TypeAdapter[Row]:
+        """Reads a row as Redis carried it: the door was strict, here dates and decimals come as strings."""
+        return TypeAdapter(self._row_type(strict=False))
+
+    @cached_property
+    def _add(self) -> TypeAdapter[Any]:
+        row = self._row_type(strict=True)
+        candidate: Any = row
+        if len(self.key) == 1:
+            scalar = annotation(self.columns[self.key[0]])
+            candidate = Annotated[
+                Annotated[scalar, Tag("scalar")] | Annotated[row, Tag("row")],
+                Discriminator(lambda value: "row" if isinstance(value, dict) else "scalar"),
+            ]
+        candidates: Any = Annotated[list[candidate], Field(min_length=1, max_length=MAX_CANDIDATES)]
+        return TypeAdapter(
+            _typed_dict(f"{self.name}_add", {"candidates": candidates, "values": NotRequired[row]}, strict=True)
+        )
+
+    def parse_add(self, body: bytes) -> Add:
+        """Read an add; raises `MalformedAdd` or `InvalidAdd`."""
+        try:
+            content = self._add.validate_json(body)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            if faults[0]["type"] == "json_invalid":
+                raise MalformedAdd(faults[0]["msg"]) from None
+            raise InvalidAdd(
+                [FieldError(pointer=_pointer(f["loc"]), detail=_detail(f)) for f in faults[:MAX_FAULTS]]
+            ) from None
+        values = content.get("values", {})
+        key = self.key[0]
+        candidates = [c if isinstance(c, dict) else {key: c} for c in content["candidates"]]
+        self._check_required(candidates, values)
+        return Add(candidates, values)
+
+    def _check_required(self, candidates: list[Row], values: Row) -> None:
+        needed = self.required - values.keys()
+        missing = [
+            FieldError(pointer=_pointer(("candidates", place, name)), detail=f"column {name} is required")
+            for place, candidate in enumerate(candidates)
+            for name in sorted(needed - candidate.keys())
+        ]
+        if missing:
+            raise InvalidAdd(missing[:MAX_FAULTS])
+
+    def rows(self, candidates: Iterable[Row], values: Row) -> list[Row]:
+        """The candidates as rows of Python values, each with all it was given; raises `InvalidAdd`."""
+        try:
+            rows = [self._stored.validate_python({**values, **candidate}) for candidate in candidates]
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            raise InvalidAdd([FieldError(pointer=_pointer(f["loc"]), detail=_detail(f)) for f in faults]) from None
+        self._check_required(rows, {})
+        return rows
+
+    def to_json(self, row: Mapping[str, Any]) -> Row:
+        """A row from the database as the plain JSON that callers see."""
+        plain = {name: value.name if isinstance(value, Enum) else value for name, value in row.items()}
+        return dict(orjson.loads(encode(plain)))
+
+    @cached_property
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of an add to this collection."""
+        schema = self._add.json_schema(ref_template="#/components/schemas/{model}")
+        schema["title"] = f"Add to {self.name}"
+        return schema
+
+
+def _typed_dict(name: str, fields: dict[str, Any], *, strict: bool) -> Any:
+    """A TypedDict made at run time: unlike a model's, its names cannot clash with anything."""
+    made = cast("Any", TypedDict)(name, fields)
+    made.__pydantic_config__ = ConfigDict(extra="forbid", strict=strict)
+    return made
+
+
+def _detail(fault: ErrorDetails) -> str:
+    return fault["msg"].removeprefix("Value error, ")
+
+
+def _pointer(loc: tuple[int | str, ...]) -> str:
+    """JSON pointer (RFC 6901) of a place in the body, without the tags of the union that pydantic puts in."""
+    parts = [str(p) for i, p in enumerate(loc) if not (i == 2 and loc[0] == "candidates" and p in ("row", "scalar"))]  # noqa: PLR2004
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def collection_of(model: type[Any]) -> Collection | None:
+    """The collection that `model` is, or None where it has no unique key; raises `CollectionError`.
+
+    With several unique keys the model says which one counts: `__dibs_key__ = ("tenant", "handle")`;
+    `__dibs_key__ = None` keeps a model out.
+    """
+    table: Table = model.__table__
+    key = getattr(model, "__dibs_key__", ...)
+    if key is ...:
+        keys = _unique_keys(table)
+        if len(keys) > 1:
+            raise CollectionError(f"{model.__name__} has several unique keys; say which by __dibs_key__ = (…)")
+        key = keys[0] if keys else None
+    if key is None:
+        return None
+    collection = Collection(table.name, table, tuple(key))
+    _check(model, collection)
+    return collection
+
+
+def _unique_keys(table: Table) -> list[tuple[str, ...]]:
+    found = [tuple(c.name for c in u.columns) for u in table.constraints if isinstance(u, UniqueConstraint)]
+    found += [tuple(c.name for c in i.columns) for i in table.indexes if i.unique]
+    if not found and table.autoincrement_column is None and table.primary_key.columns:
+        found = [tuple(c.name for c in table.primary_key.columns)]
+    return sorted(set(found))
+
+
+def _check(model: type[Any], collection: Collection) -> None:
+    by_name = {c.name: c for c in collection.table.columns}
+    for name in collection.key:
+        if name not in by_name:
+            raise CollectionError(f"{model.__name__}: __dibs_key__ names {name!r}, which is no column")
+        if not is_key_type(by_name[name]):
+            raise CollectionError(
+                f"{model.__name__}.{name} cannot be part of a key: "
+                "it must be text, an integer, a date, a boolean or a UUID, and not null"
+            )
+    try:
+        for column in collection.columns.values():
+            annotation(column)
+    except UnsupportedColumn as error:
+        raise CollectionError(f"{model.__name__}: {error}, which cannot be given as JSON") from None
+
+
+def load_collections(names: Iterable[str]) -> dict[str, Collection]:
+    """`animals` and the collections in `names` (module, or module:Class), by table name; raises `CollectionError`."""
+    models: list[type[Any]] = [Animal]
+    for name in names:
+        models += _models_in(name)
+    found: dict[str, Collection] = {}
+    for model in dict.fromkeys(models):
+        collection = collection_of(model)
+        if collection is None:
+            continue
+        if collection.name in found:
+            raise CollectionError(f"two models are called {collection.name}")
+        found[collection.name] = collection
+    return found
+
+
+def _models_in(name: str) -> list[type[Any]]:
+    module_name, _, class_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise CollectionError(f"DIBS_MODELS: {module_name} cannot be imported: {error}") from error
+    if class_name:
+        model = getattr(module, class_name, None)
+        if not hasattr(model, "__table__"):
+            raise CollectionError(f"DIBS_MODELS: {module_name} has no model {class_name}")
+        return [model]  # type: ignore[list-item]  # it has a table
+    models = [m for m in vars(module).values() if _is_model_of(m, module)]
+    if not any(collection_of(m) for m in models):
+        raise CollectionError(f"DIBS_MODELS: {module_name} has no model with a unique key")
+    return models
+
+
+def _is_model_of(thing: object, module: ModuleType) -> bool:
+    return isinstance(thing, type) and hasattr(thing, "__table__") and thing.__module__ == module.__name__

@@ -1,0 +1,99 @@
+"""What a column takes from JSON: one rule for each SQLAlchemy type, read from the table and nowhere else."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import sqlalchemy as sa
+from pydantic import AfterValidator, AwareDatetime, Field, JsonValue, NaiveDatetime
+
+# Two bytes, four bytes, eight bytes, as PostgreSQL keeps them. SQLite would take any of them as eight.
+INTEGER_BITS: dict[type, int] = {sa.SmallInteger: 16, sa.Integer: 32, sa.BigInteger: 64}
+
+# Equal in the database must mean equal here: a claim matches returned rows with its candidates by key.
+KEY_TYPES = (sa.String, sa.Integer, sa.Uuid, sa.Date, sa.Boolean)
+
+
+class UnsupportedColumn(Exception):  # noqa: N818
+    """A collection has a column that dibs cannot take from JSON; the text says which."""
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain the NUL character")
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError("must not contain unpaired surrogates")
+    return text
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+def _json_text(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, list):
+        return [_json_text(item) for item in value]
+    if isinstance(value, dict):
+        return {_storable(name): _json_text(item) for name, item in value.items()}
+    return value
+
+
+def _text(column_type: sa.String) -> Any:
+    return Annotated[str, Field(max_length=column_type.length), AfterValidator(_storable)]
+
+
+def _integer(column_type: sa.Integer) -> Any:
+    bits = next(INTEGER_BITS[kind] for kind in type(column_type).__mro__ if kind in INTEGER_BITS)
+    return Annotated[int, Field(ge=-(2 ** (bits - 1)), le=2 ** (bits - 1) - 1)]
+
+
+def _numeric(column_type: sa.Numeric[Any]) -> Any:
+    limits = Field(
+        allow_inf_nan=False, max_digits=column_type.precision, decimal_places=column_type.scale, strict=False
+    )
+    return Annotated[Decimal, limits] if column_type.asdecimal else Annotated[float, Field(allow_inf_nan=False)]
+
+
+# Order matters: SQLAlchemy's Enum is a String, its Float a Numeric.
+RULES: tuple[tuple[type[sa.types.TypeEngine[Any]], Callable[[Any], Any]], ...] = (
+    (sa.Enum, lambda t: Literal[tuple(t.enums)]),
+    (sa.String, _text),
+    (sa.Boolean, lambda _: bool),
+    (sa.Integer, _integer),
+    (sa.Float, lambda _: Annotated[float, Field(allow_inf_nan=False)]),
+    (sa.Numeric, _numeric),
+    (sa.DateTime, lambda t: Annotated[AwareDatetime, AfterValidator(_utc)] if t.timezone else NaiveDatetime),
+    (sa.Date, lambda _: date),
+    (sa.Time, lambda _: time),
+    (sa.Uuid, lambda _: UUID),
+    (sa.JSON, lambda _: Annotated[JsonValue, AfterValidator(_json_text)]),
+)
+
+
+def annotation(column: sa.Column[Any]) -> Any:
+    """The type that pydantic holds a value of `column` to; raises `UnsupportedColumn`."""
+    column_type = column.type
+    if isinstance(column_type, sa.TypeDecorator):
+        column_type = column_type.impl_instance
+    for kind, rule in RULES:
+        if isinstance(column_type, kind):
+            return rule(column_type) | None if column.nullable else rule(column_type)
+    raise UnsupportedColumn(f"column {column.table.name}.{column.name} has type {column_type!r}")
+
+
+def is_given(column: sa.Column[Any]) -> bool:
+    """Whether a caller may give `column`; what the database counts or computes by itself is not given."""
+    return column.computed is None and column.identity is None and column is not column.table.autoincrement_column
+
+
+def is_required(column: sa.Column[Any]) -> bool:
+    return not column.nullable and column.default is None and column.server_default is None
+
+
+def is_key_type(column: sa.Column[Any]) -> bool:
+    """CHAR pads and Float rounds, so neither comes back as it went in."""
+    return isinstance(column.type, KEY_TYPES) and not isinstance(column.type, sa.CHAR) and not column.nullable

@@ -1,0 +1,108 @@
+"""What crosses a border: the job as HTTP shows it, and the batch as Redis carries it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.problems import Problem
+
+DEFAULT_COLLECTION = "animals"
+DEFAULT_CANDIDATES = ("Max", "Cody", "Robby")
+
+MAX_CANDIDATES = 1000
+MAX_BATCH = 1000
+MAX_KEY_LENGTH = 255
+
+Row = dict[str, Any]
+
+
+class Status(StrEnum):
+    """Where a job stands. The last four are outcomes and never change."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    EXHAUSTED = "exhausted"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_outcome(self) -> bool:
+        return self in OUTCOMES
+
+
+OUTCOMES = frozenset({Status.SUCCEEDED, Status.EXHAUSTED, Status.FAILED, Status.CANCELLED})
+
+
+class Job(BaseModel):
+    """One add on its way to a worker. `candidates` and `values` hold columns by name, as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: UUID
+    candidates: list[Row] = Field(min_length=1, max_length=MAX_CANDIDATES)
+    values: Row = {}
+    fingerprint: str
+    submitted_at: datetime
+
+
+class Batch(BaseModel):
+    """What one arq job carries: jobs of one collection, in the order of their arrival."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    collection: str
+    jobs: list[Job] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class Links(BaseModel):
+    """Where the job and its collection are found, relative to the server."""
+
+    self: str
+    collection: str
+
+    @classmethod
+    def of(cls, job: UUID, collection: str) -> "Links":
+        return cls(self=f"/jobs/{job}", collection=f"/collections/{collection}")
+
+
+class JobView(BaseModel):
+    """A job as its caller sees it. Times are RFC 3339 UTC; `choice` is the winner's place in the candidates, from 0."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "01920000-0000-7000-8000-000000000000",
+                    "collection": "animals",
+                    "status": "succeeded",
+                    "result": {"id": 2, "name": "Cody"},
+                    "choice": 1,
+                    "tries": 1,
+                    "error": None,
+                    "submitted_at": "2026-01-01T12:00:00Z",
+                    "finished_at": "2026-01-01T12:00:00.007Z",
+                    "links": {
+                        "self": "/jobs/01920000-0000-7000-8000-000000000000",
+                        "collection": "/collections/animals",
+                    },
+                }
+            ]
+        }
+    )
+
+    id: UUID
+    collection: str
+    status: Status
+    result: Row | None = None
+    choice: int | None = None
+    tries: int = 0
+    error: Problem | None = None
+    submitted_at: datetime
+    finished_at: datetime | None = None
+    links: Links

@@ -1,0 +1,103 @@
+"""Engines and sessions for PostgreSQL and SQLite, with SQLite's transaction traps mended."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Table, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+Sessions = async_sessionmaker[AsyncSession]
+
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 30
+LOCK_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Database:
+    """One database, opened. `writes` is for transactions that insert, `reads` for all others.
+
+    On PostgreSQL the two are the same pool. SQLite has one writer at a time, so its writers queue for a single
+    connection here, in order and at once, and not in the driver's busy loop, and begin with BEGIN IMMEDIATE:
+    a transaction that begins as a reader cannot always become a writer.
+    """
+
+    reader: AsyncEngine
+    writer: AsyncEngine
+
+    @property
+    def reads(self) -> Sessions:
+        return async_sessionmaker(self.reader, expire_on_commit=False)
+
+    @property
+    def writes(self) -> Sessions:
+        return async_sessionmaker(self.writer, expire_on_commit=False)
+
+    async def answers(self) -> bool:
+        """Whether the database can be asked anything now."""
+        try:
+            async with self.reader.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except Exception:  # noqa: BLE001  # whatever the driver says, it is not an answer
+            return False
+        return True
+
+    async def close(self) -> None:
+        await self.writer.dispose()
+        await self.reader.dispose()
+
+
+def open_database(url: str, *, pool_size: int = 20) -> Database:
+    """Engines for `url`; connects to nothing yet. `pool_size` bounds the connections at a time."""
+    if make_url(url).get_backend_name() == "sqlite":
+        reader = _sqlite_engine(url, begin="BEGIN", pool_size=pool_size)
+        writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
+        return Database(reader, writer)
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=STATEMENT_TIMEOUT_S,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_S,
+            "command_timeout": STATEMENT_TIMEOUT_S,
+            "server_settings": {"application_name": "dibs", "lock_timeout": f"{LOCK_TIMEOUT_S}s"},
+        },
+    )
+    return Database(engine, engine)
+
+
+def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=STATEMENT_TIMEOUT_S,
+        connect_args={"timeout": LOCK_TIMEOUT_S},
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: Any, _entry: ConnectionPoolEntry) -> None:
+        # The driver's own transaction control emits no BEGIN before SELECT or SAVEPOINT: take it over.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")  # WAL with NORMAL may lose the last commits at a power cut
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def insert_unless_taken(session: AsyncSession, table: Table, key: tuple[str, ...]) -> Any:
+    """INSERT … ON CONFLICT (key) DO NOTHING in the words of the session's database."""
+    dialect = session.get_bind().dialect.name
+    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing(index_elements=[table.c[name] for name in key])

@@ -1,0 +1,8 @@
+-- A job without a receipt: {ticket or "", 1 while a worker holds its batch, tries spent}.
+-- KEYS: ticket
+-- ARGV: prefix of arq's leases, prefix of a batch's progress
+local ticket = redis.call('GET', KEYS[1])
+if not ticket then return {'', 0, 0} end
+local batch = cjson.decode(ticket)['batch']
+local tries = redis.call('HGET', ARGV[2] .. batch, 'tries')
+return {ticket, redis.call('EXISTS', ARGV[1] .. batch), tries or 0}

@@ -1,0 +1,316 @@
+"""The queue in Redis: what an add is while it waits. arq's own keys hold the batch, the tickets hold its jobs.
+
+Keys, all with a time to live:
+  arq:job:{batch}           the batch as arq carries it, in JSON; 30 days
+  arq:in-progress:{batch}   the lease of the worker that runs it; seconds
+  {name}:queue              arq's sorted set of batches, by the time at which they may run
+  {name}:waiting            sorted set of the jobs without a receipt, by the time of their submit
+  {name}:ticket:{job}       what a job is until it has a receipt
+  {name}:worker:{worker}    a living worker, and how many batches it runs; seconds
+  {name}:batch:{batch}      tries spent and deliveries excused, where there were any
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+from arq.constants import in_progress_key_prefix, job_key_prefix
+from pydantic import BaseModel, ConfigDict
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from shared.collections import encode
+from shared.contract import Batch, Job, JobView, Links, Status
+from shared.ids import new_id
+
+KEEP = timedelta(days=30)
+"""How long a batch is kept in the queue."""
+KEEP_TICKET = KEEP + timedelta(days=1)
+"""Longer than the batch, so that a job whose batch expired can still be given its receipt."""
+
+FUNCTION = "add"
+"""The name by which arq finds the function that runs a batch."""
+
+REDIS_FAULTS = (RedisError, OSError, TimeoutError)
+"""What a client of Redis raises when Redis is away."""
+
+_SCRIPTS = Path(__file__).parent / "lua"
+
+
+class QueueFull(Exception):  # noqa: N818
+    """More jobs wait than the limit allows; nothing was taken in."""
+
+
+class Ticket(BaseModel):
+    """A job from its submit until its receipt."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    collection: str
+    fingerprint: str
+    submitted_at: datetime
+    batch: UUID
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A job without a receipt, as Redis knows it."""
+
+    id: UUID
+    ticket: Ticket
+    status: Status
+    tries: int
+
+    def view(self) -> JobView:
+        return JobView(
+            id=self.id,
+            collection=self.ticket.collection,
+            status=self.status,
+            tries=self.tries,
+            submitted_at=self.ticket.submitted_at,
+            links=Links.of(self.id, self.ticket.collection),
+        )
+
+    def job(self) -> Job:
+        """Enough of the job to write a receipt about it; its candidates are in the batch."""
+        return Job.model_construct(
+            id=self.id,
+            candidates=[],
+            values={},
+            fingerprint=self.ticket.fingerprint,
+            submitted_at=self.ticket.submitted_at,
+        )
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What became of one job of a submit: `held` is the ticket that its id already had, if any."""
+
+    id: UUID
+    held: Ticket | None
+
+
+def open_redis(url: str, *, connections: int = 50) -> Redis:
+    """A client that connects when it is first used and once more after a connection broke.
+
+    A submit may be sent twice that way; its id is decided before, so it is taken in once.
+    """
+    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=5,
+        socket_connect_timeout=2,
+        socket_timeout=5,
+        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+    )
+    return Redis(connection_pool=pool)
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def dump_payload(envelope: dict[str, Any]) -> bytes:
+    """arq's serializer. What cannot be JSON, such as the exception of a failed job, is told as text."""
+    return orjson.dumps(envelope, default=str)
+
+
+def load_payload(data: bytes) -> dict[str, Any]:
+    """arq's deserializer: JSON and nothing that can run.
+
+    What is no envelope of ours becomes a delivery of nothing, so that its jobs get their receipts too.
+    """
+    try:
+        envelope = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        envelope = None
+    if isinstance(envelope, dict) and envelope.get("f") == FUNCTION and isinstance(envelope.get("a"), list):
+        return {
+            "t": None,
+            "f": FUNCTION,
+            "a": envelope["a"][:1] or [None],
+            "k": {},
+            "et": envelope.get("et") or 0,
+        }
+    return {"t": None, "f": FUNCTION, "a": [None], "k": {}, "et": 0}
+
+
+class Queue:
+    """One queue of dibs in Redis, with every key and script that belongs to it."""
+
+    def __init__(self, redis: Redis, name: str, *, limit: int) -> None:
+        self.redis = redis
+        self.name = name
+        self.limit = limit
+        self.batches = f"{name}:queue"
+        self.waiting = f"{name}:waiting"
+        self.done_channel = f"{name}:done"
+        self.wake_channel = f"{name}:wake"
+        self._submit = redis.register_script((_SCRIPTS / "submit.lua").read_text())
+        self._take = redis.register_script((_SCRIPTS / "take.lua").read_text())
+        self._look = redis.register_script((_SCRIPTS / "look.lua").read_text())
+
+    def ticket_key(self, job: UUID) -> str:
+        return f"{self.name}:ticket:{job}"
+
+    def worker_key(self, worker: str) -> str:
+        return f"{self.name}:worker:{worker}"
+
+    def progress_key(self, batch: UUID | str) -> str:
+        return f"{self.name}:batch:{batch}"
+
+    async def submit(self, collection: str, jobs: Sequence[Job]) -> list[Submitted]:
+        """Take in `jobs` as one batch, all or nothing, in one round trip; raises `QueueFull`.
+
+        A job whose id already waits is left as it is and its ticket is returned: whether it is the same add is
+        for the caller to see.
+        """
+        batch = new_id()
+        head, tail = _envelope(collection)
+        keys = [
+            self.batches,
+            f"{job_key_prefix}{batch}",
+            self.waiting,
+            *(self.ticket_key(job.id) for job in jobs),
+        ]
+        args: list[Any] = [
+            self.limit,
+            _ms(KEEP),
+            _ms(KEEP_TICKET),
+            now_ms(),
+            str(batch),
+            head,
+            tail,
+            self.wake_channel,
+        ]
+        for job in jobs:
+            ticket = self._ticket(collection, job, batch)
+            args += [str(job.id), encode(ticket.model_dump()), encode(job.model_dump())]
+        full, *held = await self._submit(keys=keys, args=args)
+        if full:
+            raise QueueFull
+        return [
+            Submitted(job.id, Ticket.model_validate_json(ticket) if ticket else None)
+            for job, ticket in zip(jobs, held, strict=True)
+        ]
+
+    async def take(self, count: int, lease_s: float) -> list[tuple[str, int]]:
+        """Lease up to `count` batches that may run now: each its id and its score, which arq wants to see."""
+        answer = await self._take(
+            keys=[self.batches], args=[now_ms(), count, int(lease_s * 1000), in_progress_key_prefix]
+        )
+        return [(batch.decode(), int(float(score))) for batch, score in zip(answer[::2], answer[1::2], strict=True)]
+
+    async def scatter(self, batch: Batch) -> None:
+        """Put each job of `batch` into the queue alone; the caller ends the batch itself."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            for job in batch.jobs:
+                alone = new_id()
+                ticket = self._ticket(batch.collection, job, alone)
+                head, tail = _envelope(batch.collection)
+                pipe.set(f"{job_key_prefix}{alone}", head + encode(job.model_dump()) + tail, px=_ms(KEEP))
+                pipe.set(self.ticket_key(job.id), encode(ticket.model_dump()), px=_ms(KEEP_TICKET))
+                pipe.zadd(self.batches, {str(alone): now_ms()})
+            await pipe.execute()
+
+    def _ticket(self, collection: str, job: Job, batch: UUID) -> Ticket:
+        return Ticket(collection=collection, fingerprint=job.fingerprint, submitted_at=job.submitted_at, batch=batch)
+
+    async def look(self, job: UUID) -> Waiting | None:
+        """The state of a job without a receipt, or None where Redis knows of no such job."""
+        keys = [self.ticket_key(job)]
+        ticket_json, in_progress, tries = await self._look(
+            keys=keys, args=[in_progress_key_prefix, f"{self.name}:batch:"]
+        )
+        if not ticket_json:
+            return None
+        status = Status.RUNNING if in_progress else Status.RETRYING if tries else Status.QUEUED
+        return Waiting(job, Ticket.model_validate_json(ticket_json), status, int(tries or 0))
+
+    async def settle(self, jobs: Iterable[UUID], batch: UUID | str | None = None) -> None:
+        """Forget `jobs`, which have their receipts, and tell whoever waits for them."""
+        ids = [str(job) for job in jobs]
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.delete(*(f"{self.name}:ticket:{job}" for job in ids))
+            pipe.zrem(self.waiting, *ids)
+            if batch is not None:
+                pipe.delete(self.progress_key(batch))
+            pipe.publish(self.done_channel, " ".join(ids))
+            await pipe.execute()
+
+    async def spend_try(self, batch: str) -> None:
+        await self._count(batch, "tries")
+
+    async def excuse(self, batch: str) -> None:
+        """A delivery ended without an outcome and without anybody's fault."""
+        await self._count(batch, "excused")
+
+    async def _count(self, batch: str, field: str) -> None:
+        key = self.progress_key(batch)
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hincrby(key, field, 1)
+            pipe.hincrby(key, "excused", 1 if field == "tries" else 0)
+            pipe.pexpire(key, _ms(KEEP_TICKET))
+            await pipe.execute()
+
+    async def progress(self, batch: str) -> tuple[int, int]:
+        """Tries spent, and deliveries excused."""
+        tries, excused = await self.redis.hmget(self.progress_key(batch), ["tries", "excused"])  # type: ignore[misc]  # redis types its commands for both its faces at once
+        return int(tries or 0), int(excused or 0)
+
+    async def depth(self) -> int:
+        """Jobs without a receipt."""
+        return int(await self.redis.zcard(self.waiting))
+
+    async def workers(self) -> list[str]:
+        """The names of the workers that gave a sign of life within their lease."""
+        prefix = self.worker_key("")
+        return [key.decode().removeprefix(prefix) async for key in self.redis.scan_iter(f"{prefix}*", count=1000)]
+
+    async def oldest(self, count: int) -> list[Waiting | UUID]:
+        """The `count` jobs that wait longest; a bare id where even the ticket is gone."""
+        ids = [UUID(raw.decode()) for raw in await self.redis.zrange(self.waiting, 0, count - 1)]
+        return [await self.look(job) or job for job in ids]
+
+    async def waiting_of(self, batch: str) -> list[Waiting]:
+        """The jobs of `batch` that wait, found by their tickets; slow, for a batch whose payload is lost."""
+        found = []
+        async for raw, _ in self.redis.zscan_iter(self.waiting, count=1000):
+            waiting = await self.look(UUID(raw.decode()))
+            if waiting and str(waiting.ticket.batch) == batch:
+                found.append(waiting)
+        return found
+
+    async def holds(self, batch: UUID) -> bool:
+        """Whether `batch` is still in the queue, waiting or running, with its payload."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zscore(self.batches, str(batch))
+            pipe.exists(f"{job_key_prefix}{batch}")
+            score, payload = await pipe.execute()
+        return score is not None and bool(payload)
+
+
+def _ms(span: timedelta) -> int:
+    return int(span.total_seconds() * 1000)
+
+
+def _envelope(collection: str) -> tuple[bytes, bytes]:
+    """arq's envelope around a batch, cut open where the jobs go: which of them are new, only Redis can say."""
+    batch = Batch.model_construct(collection=collection, jobs=[])
+    whole = dump_payload({"t": None, "f": FUNCTION, "a": [batch.model_dump()], "k": {}, "et": now_ms()})
+    head, opening, tail = whole.partition(b'"jobs":[')
+    return head + opening, tail
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

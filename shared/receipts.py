@@ -1,0 +1,114 @@
+"""Receipts: what became of a job. Written once, never changed; the row that makes a job exactly once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+from uuid import UUID
+
+from sqlalchemy import Table, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.contract import Job, JobView, Links, Row, Status
+from shared.database import insert_unless_taken
+from shared.models import ReceiptRow
+from shared.problems import Problem
+
+TABLE: Table = ReceiptRow.__table__  # type: ignore[assignment]  # a mapped class has a Table
+READ_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The end of a job. Made by one of the four constructors below, one for each outcome, and by nothing else."""
+
+    id: UUID
+    collection: str
+    status: Status
+    fingerprint: str
+    tries: int
+    submitted_at: datetime
+    finished_at: datetime
+    result: Row | None = None
+    choice: int | None = None
+    error: Problem | None = None
+
+    @classmethod
+    def _of(cls, job: Job, collection: str, status: Status, **more: Any) -> Self:
+        return cls(
+            id=job.id,
+            collection=collection,
+            status=status,
+            fingerprint=job.fingerprint,
+            submitted_at=job.submitted_at,
+            finished_at=datetime.now(UTC),
+            **more,
+        )
+
+    @classmethod
+    def succeeded(cls, job: Job, collection: str, *, tries: int, choice: int, row: Row) -> Self:
+        return cls._of(job, collection, Status.SUCCEEDED, tries=tries, choice=choice, result=row)
+
+    @classmethod
+    def exhausted(cls, job: Job, collection: str, *, tries: int) -> Self:
+        return cls._of(job, collection, Status.EXHAUSTED, tries=tries)
+
+    @classmethod
+    def failed(cls, job: Job, collection: str, *, tries: int, error: Problem) -> Self:
+        return cls._of(job, collection, Status.FAILED, tries=tries, error=error)
+
+    @classmethod
+    def cancelled(cls, job: Job, collection: str, *, tries: int) -> Self:
+        return cls._of(job, collection, Status.CANCELLED, tries=tries)
+
+    def view(self) -> JobView:
+        return JobView(
+            id=self.id,
+            collection=self.collection,
+            status=self.status,
+            result=self.result,
+            choice=self.choice,
+            tries=self.tries,
+            error=self.error,
+            submitted_at=self.submitted_at,
+            finished_at=self.finished_at,
+            links=Links.of(self.id, self.collection),
+        )
+
+
+async def read_receipts(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Receipt]:
+    """The receipts that there are for `ids`, by id."""
+    found: dict[UUID, Receipt] = {}
+    wanted = list(ids)
+    for start in range(0, len(wanted), READ_AT_ONCE):
+        part = wanted[start : start + READ_AT_ONCE]
+        for row in await session.execute(select(TABLE).where(TABLE.c.id.in_(part))):
+            found[row.id] = _from_row(row._mapping)
+    return found
+
+
+async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> set[UUID]:
+    """Insert `receipts` and return the ids of those that were the first for their job.
+
+    A job that already has a receipt keeps it: whoever gets fewer ids back than it gave must roll back, for the
+    rows it inserted beside them are not the job's answer. Inserted in the order of their ids, so that two
+    writers of the same jobs cannot deadlock.
+    """
+    rows = [_to_row(receipt) for receipt in sorted(receipts, key=lambda r: r.id)]
+    if not rows:
+        return set()
+    insert = insert_unless_taken(session, TABLE, ("id",)).returning(TABLE.c.id)
+    return set((await session.execute(insert, rows)).scalars())
+
+
+def _to_row(receipt: Receipt) -> dict[str, Any]:
+    error = receipt.error.model_dump(exclude_none=True) if receipt.error else None
+    return {name: getattr(receipt, name) for name in _NAMES} | {"error": error}
+
+
+def _from_row(row: Any) -> Receipt:
+    error = Problem.model_validate(row["error"]) if row["error"] else None
+    return Receipt(**{**row, "status": Status(row["status"]), "error": error})
+
+
+_NAMES = tuple(Receipt.__dataclass_fields__)

@@ -1,0 +1,108 @@
+"""Every setting, read once at an entrypoint and passed down from there."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+DRIVERS = {
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+}
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text is the one line that the operator should read."""
+
+
+def _database_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ValueError("is not a database address such as postgresql://user@host/name") from None
+    if url.drivername not in DRIVERS:
+        raise ValueError("must begin with postgresql:// or sqlite:///")
+    if url.drivername.startswith("sqlite") and url.database in (None, "", ":memory:"):
+        raise ValueError("must name a file: an in-memory SQLite is one shared connection")
+    return url.set(drivername=DRIVERS[url.drivername]).render_as_string(hide_password=False)
+
+
+def _redis_url(value: str) -> str:
+    if not value.startswith(REDIS_SCHEMES):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _names(value: object) -> object:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """All that can be set, each by the environment variable `DIBS_` + its name."""
+
+    model_config = SettingsConfigDict(env_prefix="DIBS_", extra="ignore", hide_input_in_errors=True)
+
+    database_url: Annotated[str, AfterValidator(_database_url)] | None = None
+    """PostgreSQL or SQLite; without it an SQLite file under `data_dir`."""
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
+    """Redis or Valkey; without it `dibs serve` brings its own."""
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    data_dir: Path = Path(".dibs")
+    """Where the embedded database and Redis keep their files."""
+    models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
+    """Modules, or module:Class, whose SQLAlchemy models are collections; separated by commas."""
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    queue_name: str = Field("dibs", min_length=1)
+    """What the keys of this queue in Redis begin with."""
+    queue_limit: int = Field(1_000_000, ge=1)
+    """Jobs waiting in the queue, past which a submit is answered with 503."""
+    max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    max_wait_s: float = Field(30.0, ge=0, le=600)
+    """The longest that `Prefer: wait` may hold a request."""
+
+    max_batches: int = Field(20, ge=1, le=1000)
+    """Batches that one worker runs at a time, each with a database connection of its own."""
+    poll_delay_s: float = Field(0.5, gt=0, le=60)
+    """How often an idle worker looks at the queue when nothing woke it."""
+    lease_s: float = Field(4.0, ge=1, le=300)
+    """How long a dead worker's batch is held back from the others."""
+    grace_s: float = Field(25.0, ge=0, le=3600)
+    """How long a stopping worker may finish what it has."""
+    max_tries: int = Field(8, ge=1, le=100)
+    """Tries of a job that meets passing faults, such as a deadlock."""
+    max_deaths: int = Field(3, ge=1, le=100)
+    """Workers that may die under a job before it is failed as poison."""
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Read the environment; raises `SettingsError` with one line that names each wrong variable."""
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]  # pydantic checks what comes from outside
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"DIBS_{str(e['loc'][0]).upper()}: {e['msg'].removeprefix('Value error, ')}"
+                for e in error.errors(include_input=False)
+            )
+            raise SettingsError(wrong) from None
+
+    @property
+    def embedded_database_url(self) -> str:
+        return f"sqlite+aiosqlite:///{self.data_dir / 'dibs.db'}"
+
+    def need(self, name: str) -> str:
+        """The value of `name`, or the error that tells how to set it."""
+        value = getattr(self, name)
+        if value is None:
+            raise SettingsError(
+                f"DIBS_{name.upper()} is not set; `dibs serve` is the one command that can do without it"
+            )
+        return str(value)

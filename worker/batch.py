@@ -1,0 +1,107 @@
+"""Bring a batch to its end: every job a receipt, whatever the database says to one of them."""
+
+import logging
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.collections import Collection, InvalidAdd
+from shared.contract import Job, Row
+from shared.database import Sessions
+from shared.faults import Fault, FaultClass, sort_fault
+from shared.problems import Kind, Problem, problem
+from shared.receipts import Receipt, read_receipts, write_receipts
+from worker.claim import Wish, claim
+
+log = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):  # noqa: N818
+    """The batch met a fault that is nobody's in it; jobs without a receipt are as they were."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(f"{fault.code}: {fault.detail}")
+        self.fault = fault
+
+
+async def end_jobs(
+    sessions: Sessions, collection: Collection, jobs: Sequence[Job], *, tries: int
+) -> dict[UUID, Receipt]:
+    """The receipts of `jobs`, by id; `tries` is what they will say of themselves. Raises `Interrupted`."""
+    wishes: list[Wish] = []
+    ended: dict[UUID, Receipt] = {}
+    for job in jobs:
+        try:
+            wishes.append(Wish(job, collection.rows(job.candidates, job.values)))
+        except InvalidAdd as error:
+            ended |= await fail_jobs(sessions, collection.name, [job], _misfit(error), tries=tries)
+    return ended | await _claim_or_split(sessions, collection, wishes, tries)
+
+
+async def fail_jobs(
+    sessions: Sessions, collection: str, jobs: Sequence[Job], error: Problem, *, tries: int
+) -> dict[UUID, Receipt]:
+    """Write a failed receipt for each of `jobs`; one that has a receipt keeps it. Raises `Interrupted`."""
+    receipts = [Receipt.failed(job, collection, tries=tries, error=error) for job in jobs]
+    try:
+        async with sessions.begin() as session:
+            await write_receipts(session, receipts)
+            return await read_receipts(session, [job.id for job in jobs])
+    except Exception as cause:
+        raise Interrupted(sort_fault(cause)) from cause
+
+
+async def _claim_or_split(
+    sessions: Sessions, collection: Collection, wishes: Sequence[Wish], tries: int
+) -> dict[UUID, Receipt]:
+    """Claim; where the database refuses the statement, halve the batch until the culprit stands alone."""
+    try:
+        return await claim(sessions, collection, wishes, tries=tries)
+    except Exception as error:
+        fault = sort_fault(error, collection.table)
+        if fault.kind not in {FaultClass.REFUSED, FaultClass.UNKNOWN}:
+            raise Interrupted(fault) from error
+        if len(wishes) == 1:
+            return await _fail(sessions, collection, wishes[0], fault, error, tries)
+    middle = len(wishes) // 2
+    first = await _claim_or_split(sessions, collection, wishes[:middle], tries)
+    return first | await _claim_or_split(sessions, collection, wishes[middle:], tries)
+
+
+async def _fail(
+    sessions: Sessions, collection: Collection, wish: Wish, fault: Fault, error: Exception, tries: int
+) -> dict[UUID, Receipt]:
+    told = fault.as_problem()
+    if fault.kind is FaultClass.UNKNOWN:
+        log.error("job %s met an unknown error", wish.job.id, exc_info=error)
+    elif fault.code == "SQLITE_CONSTRAINT_FOREIGNKEY":
+        told.constraint = await _broken_foreign_key(sessions, collection, wish.rows)
+    return await fail_jobs(sessions, collection.name, [wish.job], told, tries=tries)
+
+
+async def _broken_foreign_key(sessions: Sessions, collection: Collection, rows: Sequence[Row]) -> str | None:
+    """The foreign key that no parent row satisfies; SQLite does not say which it was."""
+    async with sessions() as session:
+        for constraint in sorted(collection.table.foreign_key_constraints, key=lambda c: str(c.name)):
+            for row in rows:
+                if not await _has_parent(session, constraint, row):
+                    return str(constraint.name)
+    return None
+
+
+async def _has_parent(session: AsyncSession, constraint: ForeignKeyConstraint, row: Row) -> bool:
+    given = [(element.column, row.get(element.parent.name)) for element in constraint.elements]
+    if any(value is None for _, value in given):
+        return True
+    parents = select(constraint.referred_table).where(*(column == value for column, value in given))
+    return (await session.execute(parents.limit(1))).first() is not None
+
+
+def _misfit(error: InvalidAdd) -> Problem:
+    return problem(
+        Kind.INVALID,
+        "the queued add does not fit the collection as this worker knows it",
+        errors=error.faults,
+    )

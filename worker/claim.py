@@ -1,0 +1,137 @@
+"""The claim: give each job of a batch its first candidate still free, each row in one transaction with its receipt.
+
+A batch is claimed in rounds, each a transaction of its own: read the receipts, ask which candidates are taken,
+insert the first free one of each job with "on conflict do nothing", write the receipts of the jobs that are
+decided, commit. A job that lost the race for its candidate goes round again. Since a round inserts its keys in
+one sorted sweep and commits before the next, two workers that want the same keys wait for each other and
+never in a circle.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.collections import Collection
+from shared.contract import Job, Row
+from shared.database import Sessions, insert_unless_taken
+from shared.receipts import Receipt, read_receipts, write_receipts
+
+Key = tuple[Any, ...]
+
+# PostgreSQL takes 32,767 parameters in a statement, SQLite 32,766 by default.
+MAX_PARAMETERS = 32_000
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A job with its candidates as rows that the database can take, in order of preference."""
+
+    job: Job
+    rows: Sequence[Row]
+
+
+class Pick(NamedTuple):
+    """A candidate that a job tries for: its key, its place in the add, the row itself."""
+
+    key: Key
+    wish: Wish
+    choice: int
+
+    @property
+    def row(self) -> Row:
+        return self.wish.rows[self.choice]
+
+
+class _Superseded(Exception):  # noqa: N818
+    """Another writer ended one of the jobs in the meantime: what this round inserted must not stay."""
+
+
+async def claim(
+    sessions: Sessions, collection: Collection, wishes: Iterable[Wish], *, tries: int
+) -> dict[UUID, Receipt]:
+    """Give each job its receipt and return them by id.
+
+    A job that already had one keeps it. Raises whatever the database raises; then the round it came from is
+    rolled back, and jobs of earlier rounds keep their receipts.
+    """
+    undecided = list(wishes)
+    ended: dict[UUID, Receipt] = {}
+    lost: set[Key] = set()
+    while undecided:
+        try:
+            async with sessions.begin() as session:
+                receipts, lost_now = await _round(session, collection, undecided, lost, tries)
+        except _Superseded:
+            continue
+        ended |= receipts
+        lost |= lost_now
+        undecided = [wish for wish in undecided if wish.job.id not in ended]
+    return ended
+
+
+async def _round(
+    session: AsyncSession, collection: Collection, wishes: Sequence[Wish], lost: set[Key], tries: int
+) -> tuple[dict[UUID, Receipt], set[Key]]:
+    known = await read_receipts(session, [wish.job.id for wish in wishes])
+    open_wishes = [wish for wish in wishes if wish.job.id not in known]
+    taken = lost | await _taken(session, collection, open_wishes)
+    picks, empty_handed = plan(collection, open_wishes, taken)
+    won = await _insert(session, collection, picks)
+    receipts = [Receipt.exhausted(wish.job, collection.name, tries=tries) for wish in empty_handed]
+    receipts += [
+        Receipt.succeeded(p.wish.job, collection.name, tries=tries, choice=p.choice, row=won[p.key])
+        for p in picks
+        if p.key in won
+    ]
+    if len(await write_receipts(session, receipts)) < len(receipts):
+        raise _Superseded
+    return known | {r.id: r for r in receipts}, {p.key for p in picks if p.key not in won}
+
+
+def plan(collection: Collection, wishes: Iterable[Wish], taken: set[Key]) -> tuple[list[Pick], list[Wish]]:
+    """Who tries for what: each job its first candidate not in `taken`, earlier jobs first, nobody the same.
+
+    Returns the picks in the order of their keys, and the jobs for which nothing is left. Those are exhausted
+    for good: a key that an earlier job picked here is taken, whether by that job or by whoever beats it.
+    """
+    gone = set(taken)
+    picks: list[Pick] = []
+    empty_handed: list[Wish] = []
+    for wish in wishes:
+        keys = (collection.key_of(row) for row in wish.rows)
+        pick = next((Pick(key, wish, place) for place, key in enumerate(keys) if key not in gone), None)
+        if pick is None:
+            empty_handed.append(wish)
+        else:
+            gone.add(pick.key)
+            picks.append(pick)
+    return sorted(picks, key=lambda p: p.key), empty_handed
+
+
+async def _taken(session: AsyncSession, collection: Collection, wishes: Iterable[Wish]) -> set[Key]:
+    columns = [collection.table.c[name] for name in collection.key]
+    wanted = list({collection.key_of(row): None for wish in wishes for row in wish.rows})
+    taken: set[Key] = set()
+    step = MAX_PARAMETERS // len(columns)
+    for start in range(0, len(wanted), step):
+        part = wanted[start : start + step]
+        among = columns[0].in_([key[0] for key in part]) if len(columns) == 1 else tuple_(*columns).in_(part)
+        taken.update(tuple(row) for row in await session.execute(select(*columns).where(among)))
+    return taken
+
+
+async def _insert(session: AsyncSession, collection: Collection, picks: Sequence[Pick]) -> dict[Key, Row]:
+    """Insert the picks in the order of their keys and return, by key, the rows of those that found it free."""
+    insert = insert_unless_taken(session, collection.table, collection.key).returning(*collection.table.columns)
+    won: dict[Key, Row] = {}
+    # One statement takes one set of columns; neighbours with the same set go together and the order stays.
+    for _, same in groupby(picks, key=lambda pick: pick.row.keys()):
+        for row in (await session.execute(insert, [pick.row for pick in same])).mappings():
+            plain = {str(name): value for name, value in row.items()}
+            won[collection.key_of(plain)] = collection.to_json(plain)
+    return won

@@ -1,0 +1,126 @@
+"""The worker's entrypoints: `arq worker.main.WorkerSettings`, and the parts of `dibs worker` and `dibs serve`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from arq.worker import Function, func
+
+from shared.collections import load_collections
+from shared.database import Database, open_database
+from shared.queue import FUNCTION, Queue, dump_payload, load_payload, open_redis
+from shared.settings import Settings
+from worker.hands import Hands
+from worker.outage import Outage
+from worker.pulse import Pulse
+from worker.reaper import reap_for_ever
+from worker.retry import Policy
+from worker.runner import Runner
+
+# Redis connections beside those of the running batches: the loop, the pulse, the reaper, the bell.
+SPARE_CONNECTIONS = 10
+
+
+async def add(ctx: dict[str, Any], payload: object) -> dict[str, int]:
+    """The arq function: one delivery of a batch. Returns how many of its jobs have their receipts."""
+    receipts = await hands_of(ctx).run(ctx["job_id"], payload, ctx["job_try"])
+    return {"ended": len(receipts)}
+
+
+def hands_of(ctx: dict[str, Any]) -> Hands:
+    hands = ctx["hands"]
+    assert isinstance(hands, Hands)
+    return hands
+
+
+def functions() -> list[Function]:
+    return [func(add, name=FUNCTION)]
+
+
+def make_hands(settings: Settings, database: Database, queue: Queue) -> Hands:
+    return Hands(
+        database=database,
+        queue=queue,
+        collections=load_collections(settings.models),
+        policy=Policy(max_tries=settings.max_tries),
+        pulse=Pulse(queue, settings.lease_s),
+        outage=Outage(database.answers),
+        max_deaths=settings.max_deaths,
+    )
+
+
+@contextlib.asynccontextmanager
+async def at_work(hands: Hands) -> AsyncIterator[None]:
+    """What must go on beside the batches: the pulse, and the search for lost jobs."""
+    tasks = [
+        asyncio.create_task(hands.pulse.beat_for_ever(), name="pulse"),
+        asyncio.create_task(reap_for_ever(hands.queue, hands.database.writes), name="reaper"),
+    ]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await hands.outage.close()
+
+
+def arq_options(settings: Settings) -> dict[str, Any]:
+    """What any arq worker must be told to keep the promises of dibs."""
+    return {
+        "max_jobs": settings.max_batches,
+        "poll_delay": settings.poll_delay_s,
+        # No timeout of arq's: it would end a job without a receipt. Statements have theirs. arq makes a lease
+        # of 10 s of it, which the pulse shortens.
+        "job_timeout": None,
+        # Tries are bounded by us; arq would end an exhausted job without calling us.
+        "max_tries": 2**31,
+        # The receipt is the result, and a kept result would block the id.
+        "keep_result": 0,
+        "log_results": False,
+        "job_serializer": dump_payload,
+        "job_deserializer": load_payload,
+    }
+
+
+def make_runner(settings: Settings, hands: Hands) -> Runner:
+    options = arq_options(settings) | {"ctx": {"hands": hands}}
+    return Runner(functions(), hands.queue, lease_s=settings.lease_s, **options)
+
+
+def open_queue(settings: Settings) -> Queue:
+    redis = open_redis(settings.need("redis_url"), connections=settings.max_batches + SPARE_CONNECTIONS)
+    return Queue(redis, settings.queue_name, limit=settings.queue_limit)
+
+
+def arq_settings(settings: Settings) -> type:
+    """The class that arq's own command takes; everything is opened on startup and closed on shutdown."""
+    queue = open_queue(settings)
+    stack = contextlib.AsyncExitStack()
+
+    async def on_startup(ctx: dict[str, Any]) -> None:
+        database = open_database(settings.need("database_url"), pool_size=settings.max_batches)
+        stack.push_async_callback(database.close)
+        ctx["hands"] = make_hands(settings, database, queue)
+        await stack.enter_async_context(at_work(ctx["hands"]))
+
+    async def on_shutdown(_ctx: dict[str, Any]) -> None:
+        await stack.aclose()
+
+    options = arq_options(settings) | {
+        "functions": functions(),
+        "redis_pool": queue.redis,
+        "queue_name": queue.batches,
+        "on_startup": on_startup,
+        "on_shutdown": on_shutdown,
+        "job_completion_wait": int(settings.grace_s),
+    }
+    return type("WorkerSettings", (), options)
+
+
+def __getattr__(name: str) -> Any:
+    """`WorkerSettings` reads the environment when it is asked for, not when this module is imported."""
+    if name == "WorkerSettings":
+        return arq_settings(Settings.load())
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
