@@ -30,6 +30,9 @@ from shared.problems import FieldError
 
 MAX_FAULTS = 20
 
+# The two ways to give a candidate; no column can be called so.
+ROW, SCALAR = TAGS = ("a row\0", "a scalar\0")
+
 
 class CollectionError(Exception):
     """A model cannot be a collection; the text says which and why, in one line."""
@@ -111,8 +114,8 @@ class Collection:
         if len(self.key) == 1:
             scalar = annotation(self.columns[self.key[0]])
             candidate = Annotated[
-                Annotated[scalar, Tag("scalar")] | Annotated[row, Tag("row")],
-                Discriminator(lambda value: "row" if isinstance(value, dict) else "scalar"),
+                Annotated[scalar, Tag(SCALAR)] | Annotated[row, Tag(ROW)],
+                Discriminator(lambda value: ROW if isinstance(value, dict) else SCALAR),
             ]
         candidates: Any = Annotated[list[candidate], Field(min_length=1, max_length=MAX_CANDIDATES)]
         return TypeAdapter(
@@ -182,7 +185,7 @@ def _detail(fault: ErrorDetails) -> str:
 
 def _pointer(loc: tuple[int | str, ...]) -> str:
     """JSON pointer (RFC 6901) of a place in the body, without the tags of the union that pydantic puts in."""
-    parts = [str(p) for i, p in enumerate(loc) if not (i == 2 and loc[0] == "candidates" and p in ("row", "scalar"))]  # noqa: PLR2004
+    parts = [str(part) for part in loc if part not in TAGS]
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 

@@ -1,0 +1,80 @@
+"""The schema: dibs's own tables by Alembic, and those of the collections where they are missing."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.database import open_database
+
+MIGRATION_LOCK = int.from_bytes(b"dibs")
+
+SCRIPTS = Path(__file__).parent / "migrations"
+VERSION_TABLE = "dibs_alembic_version"
+"""Its own, so that an application with migrations by Alembic can live in the same database."""
+
+
+def config(connection: Connection | None = None) -> Config:
+    """Alembic's configuration, running on `connection`."""
+    made = Config()
+    made.set_main_option("script_location", str(SCRIPTS))
+    made.attributes["connection"] = connection
+    return made
+
+
+def head() -> str | None:
+    return ScriptDirectory.from_config(config()).get_current_head()
+
+
+async def migrate(url: str, tables: Iterable[Table] = (), *, revision: str = "head") -> None:
+    """Bring the database at `url` to `revision`, then create those of `tables` that are not there.
+
+    A table that exists is left as it is: to change it is its owner's migration.
+    """
+    database = open_database(url, pool_size=1)
+    try:
+        async with database.writer.begin() as connection:
+            await connection.run_sync(_run, revision)
+            for table in tables:
+                await connection.run_sync(table.metadata.create_all, tables=[table, *_parents(table)])
+    finally:
+        await database.close()
+
+
+async def is_current(engine: AsyncEngine) -> bool:
+    """Whether the schema is the one that this code was written for."""
+    async with engine.connect() as connection:
+        current = await connection.run_sync(_current)
+    return current == await asyncio.to_thread(head)
+
+
+def _run(connection: Connection, revision: str) -> None:
+    if connection.dialect.name == "postgresql":
+        # Two that migrate at once go one after the other; SQLite's writers do so anyway.
+        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+    move = command.downgrade if revision == "base" or revision.startswith("-") else command.upgrade
+    move(config(connection), revision)
+
+
+def _current(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()
+
+
+def _parents(table: Table) -> list[Table]:
+    """The tables that `table` refers to, and those that they refer to."""
+    found: dict[str, Table] = {}
+    open_tables = [table]
+    while open_tables:
+        for constraint in open_tables.pop().foreign_key_constraints:
+            parent = constraint.referred_table
+            if parent.key not in found and parent is not table:
+                found[parent.key] = parent
+                open_tables.append(parent)
+    return list(found.values())
