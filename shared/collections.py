@@ -19,7 +19,6 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from pydantic_core import ErrorDetails
 from sqlalchemy import Column, Table, UniqueConstraint
 from typing_extensions import TypedDict
 
@@ -127,12 +126,9 @@ class Collection:
         try:
             content = self._add.validate_json(body)
         except ValidationError as error:
-            faults = error.errors(include_url=False, include_context=False, include_input=False)
-            if faults[0]["type"] == "json_invalid":
-                raise MalformedAdd(faults[0]["msg"]) from None
-            raise InvalidAdd(
-                [FieldError(pointer=_pointer(f["loc"]), detail=_detail(f)) for f in faults[:MAX_FAULTS]]
-            ) from None
+            if error.errors(include_url=False)[0]["type"] == "json_invalid":
+                raise MalformedAdd(error.errors(include_url=False)[0]["msg"]) from None
+            raise InvalidAdd(_faults(error)) from None
         values = content.get("values", {})
         key = self.key[0]
         candidates = [c if isinstance(c, dict) else {key: c} for c in content["candidates"]]
@@ -154,10 +150,16 @@ class Collection:
         try:
             rows = [self._stored.validate_python({**values, **candidate}) for candidate in candidates]
         except ValidationError as error:
-            faults = error.errors(include_url=False, include_context=False, include_input=False)
-            raise InvalidAdd([FieldError(pointer=_pointer(f["loc"]), detail=_detail(f)) for f in faults]) from None
+            raise InvalidAdd(_faults(error)) from None
         self._check_required(rows, {})
         return rows
+
+    def parse_key(self, key: Row) -> tuple[Any, ...]:
+        """A key from outside as Python values; raises `InvalidAdd`."""
+        try:
+            return self.key_of(self._stored.validate_python(key))
+        except ValidationError as error:
+            raise InvalidAdd(_faults(error)) from None
 
     def to_json(self, row: Mapping[str, Any]) -> Row:
         """A row from the database as the plain JSON that callers see."""
@@ -179,8 +181,9 @@ def _typed_dict(name: str, fields: dict[str, Any], *, strict: bool) -> Any:
     return made
 
 
-def _detail(fault: ErrorDetails) -> str:
-    return fault["msg"].removeprefix("Value error, ")
+def _faults(error: ValidationError) -> list[FieldError]:
+    found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
+    return [FieldError(pointer=_pointer(f["loc"]), detail=f["msg"].removeprefix("Value error, ")) for f in found]
 
 
 def _pointer(loc: tuple[int | str, ...]) -> str:

@@ -1,0 +1,75 @@
+"""GET and DELETE /jobs/{id}."""
+
+from fastapi import APIRouter, FastAPI, Request, Response
+
+from api.door import Door
+from api.problems import responses
+from api.requests import wanted_wait_s
+from shared.contract import JobView
+from shared.problems import MEDIA_TYPE, Kind
+
+RETRY_AFTER_S = 1
+
+AWAY = (Kind.UNKNOWN_JOB, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY)
+
+
+def show(view: JobView, wait_s: float | None, *, pending: int) -> Response:
+    """A job as an answer: 200 when it has ended, `pending` with `Retry-After` while it has not."""
+    headers = {"Cache-Control": "no-store"}
+    if wait_s is not None:
+        headers["Preference-Applied"] = f"wait={wait_s:g}"
+    if not view.status.is_outcome:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    status = 200 if view.status.is_outcome else pending
+    return Response(view.model_dump_json(), status, headers, "application/json")
+
+
+def install(app: FastAPI, door: Door) -> None:
+    router = APIRouter(tags=["jobs"])
+    prefer = {
+        "parameters": [
+            {
+                "name": "Prefer",
+                "in": "header",
+                "description": "`wait=N` holds the answer up to N seconds for the job to end (RFC 7240).",
+                "schema": {"type": "string"},
+                "example": "wait=10",
+            }
+        ]
+    }
+
+    @router.get(
+        "/jobs/{job_id}",
+        summary="Where a job stands",
+        response_model=JobView,
+        responses=responses(*AWAY),
+        openapi_extra=prefer,
+    )
+    async def job(job_id: str, request: Request) -> Response:
+        wait_s = wanted_wait_s(request, door.settings.max_wait_s)
+        view = await (door.outcome(job_id, wait_s) if wait_s else door.job(job_id))
+        return show(view, wait_s, pending=200)
+
+    @router.delete(
+        "/jobs/{job_id}",
+        summary="Cancel a job",
+        description="Exact: the job is cancelled and never inserts anything, or it is too late and stays as it is.",
+        response_model=JobView,
+        responses={**responses(*AWAY), **_too_late()},
+    )
+    async def cancel(job_id: str) -> Response:
+        return show(await door.cancel(job_id), None, pending=200)
+
+    app.include_router(router)
+
+
+def _too_late() -> dict[int | str, dict[str, object]]:
+    """A problem with one member more: the job as it ended."""
+    told = responses(Kind.TOO_LATE)
+    told[409]["content"][MEDIA_TYPE]["schema"] = {
+        "allOf": [
+            {"$ref": "#/components/schemas/Problem"},
+            {"type": "object", "properties": {"job": {"$ref": "#/components/schemas/JobView"}}, "required": ["job"]},
+        ]
+    }
+    return told

@@ -1,0 +1,102 @@
+"""GET /collections and GET /collections/{collection}: what can be added to, and what is there."""
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, FastAPI, Query
+from pydantic import BaseModel
+from sqlalchemy import Select, select, tuple_
+
+from api.door import Door
+from api.problems import database_at_hand, refuse, responses
+from shared.collections import Collection, InvalidAdd, encode
+from shared.contract import Row
+from shared.problems import FieldError, Kind
+
+PAGE = 20
+LARGEST_PAGE = 100
+
+
+class CollectionView(BaseModel):
+    """A collection: the columns of its unique key, and the JSON Schema (2020-12) of an add to it."""
+
+    name: str
+    key: list[str]
+    add: str
+    add_schema: dict[str, Any]
+
+
+class Listing(BaseModel):
+    collections: list[CollectionView]
+
+
+class Page(CollectionView):
+    """A collection with a page of its rows in the order of their keys; `next` is where the next page is."""
+
+    rows: list[Row]
+    next: str | None
+
+
+def install(app: FastAPI, door: Door) -> None:
+    router = APIRouter(tags=["collections"])
+
+    @router.get("/collections", summary="What can be added to")
+    async def collections() -> Listing:
+        return Listing(collections=[CollectionView(**_about(c)) for c in door.collections.values()])
+
+    @router.get(
+        "/collections/{collection}",
+        summary="One collection and a page of its rows",
+        responses=responses(Kind.UNKNOWN_COLLECTION, Kind.INVALID, Kind.DATABASE_AWAY),
+    )
+    async def rows(
+        collection: str,
+        cursor: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
+    ) -> Page:
+        chosen = door.collection(collection)
+        query = _after(chosen, cursor).limit(limit + 1)
+        with database_at_hand():
+            async with door.database.reads() as session:
+                found = (await session.execute(query)).mappings().all()
+        page = [chosen.to_json({str(name): value for name, value in row.items()}) for row in found[:limit]]
+        more = (
+            f"/collections/{collection}?limit={limit}&cursor={_cursor(chosen, page[-1])}"
+            if len(found) > limit
+            else None
+        )
+        return Page(**_about(chosen), rows=page, next=more)
+
+    app.include_router(router)
+
+
+def _about(collection: Collection) -> dict[str, Any]:
+    return {
+        "name": collection.name,
+        "key": list(collection.key),
+        "add": f"/add/{collection.name}",
+        "add_schema": collection.json_schema,
+    }
+
+
+def _after(collection: Collection, cursor: str | None) -> Select[Any]:
+    columns = [collection.table.c[name] for name in collection.key]
+    query = select(collection.table).order_by(*columns)
+    if cursor is None:
+        return query
+    return query.where(tuple_(*columns) > tuple_(*_read_cursor(collection, cursor)))
+
+
+def _cursor(collection: Collection, row: Row) -> str:
+    return base64.urlsafe_b64encode(encode(collection.key_of(row))).decode().rstrip("=")
+
+
+def _read_cursor(collection: Collection, cursor: str) -> tuple[Any, ...]:
+    try:
+        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return collection.parse_key(dict(zip(collection.key, values, strict=True)))
+    except (binascii.Error, ValueError, TypeError, InvalidAdd):
+        fault = FieldError(pointer="/query/cursor", detail="not a cursor of this collection")
+        raise refuse(Kind.INVALID, fault.detail, errors=[fault]) from None

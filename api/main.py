@@ -1,0 +1,86 @@
+"""The api's entrypoint: `make_app` puts the routes on a door; `app` is for `uvicorn --factory api.main:app`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+
+from api import adds, health, jobs, listing, problems
+from api.door import Door
+from api.waiters import Waiters
+from shared.collections import load_collections
+from shared.database import Database, open_database
+from shared.problems import Problem
+from shared.queue import Queue, open_redis
+from shared.settings import Settings
+
+DESCRIPTION = (
+    "Insert the first of these rows that is still free, exactly once, and tell which one it was. "
+    "Submit an add, then poll the job or wait for it."
+)
+
+
+def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI:
+    """The api on `database` and `queue`, which stay the caller's to close."""
+    door = Door(settings, database, queue, load_collections(settings.models), Waiters(queue))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        listening = asyncio.create_task(door.waiters.listen_for_ever(), name="done")
+        try:
+            yield
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
+    app = FastAPI(
+        title="dibs", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    problems.install(app)
+    adds.install(app, door)
+    jobs.install(app, door)
+    listing.install(app, door)
+    health.install(app, door)
+    _complete_openapi(app, door)
+    return app
+
+
+def app() -> FastAPI:
+    """An app on the servers that the environment names, opened here and closed with it."""
+    settings = Settings.load()
+    database = open_database(settings.need("database_url"))
+    redis = open_redis(settings.need("redis_url"))
+    made = make_app(settings, database=database, queue=Queue(redis, settings.queue_name, limit=settings.queue_limit))
+    inner = made.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with inner(app):
+            yield
+        await database.close()
+        await redis.aclose()
+
+    made.router.lifespan_context = lifespan
+    return made
+
+
+def _complete_openapi(app: FastAPI, door: Door) -> None:
+    """Put in the schemas that the routes name and FastAPI does not collect: the problems and the adds."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schemas = generate().setdefault("components", {}).setdefault("schemas", {})
+            schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= schemas["Problem"].pop("$defs", {})
+            for collection in door.collections.values():
+                schema = dict(collection.json_schema)
+                schemas |= schema.pop("$defs", {})
+                schemas[f"{collection.name}_add"] = schema
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the schema

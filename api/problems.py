@@ -1,0 +1,115 @@
+"""Errors on their way out: each is a problem (RFC 9457), whatever raised it."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from shared.collections import encode
+from shared.contract import JobView
+from shared.faults import FaultClass, sort_fault
+from shared.problems import MEDIA_TYPE, STATUS, FieldError, Kind, Problem, problem
+from shared.queue import REDIS_FAULTS
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 2
+
+BY_HTTP_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD, 413: Kind.TOO_LARGE, 415: Kind.MEDIA}
+
+
+class ProblemError(Exception):
+    """Ends a request with `problem`; `job` goes along where it tells the caller what is so instead."""
+
+    def __init__(self, told: Problem, *, job: JobView | None = None) -> None:
+        super().__init__(told.detail)
+        self.problem = told
+        self.job = job
+
+
+def refuse(kind: Kind, detail: str, *, errors: list[FieldError] | None = None) -> ProblemError:
+    return ProblemError(problem(kind, detail, errors=errors))
+
+
+@contextmanager
+def queue_at_hand() -> Iterator[None]:
+    """Around a call to the queue: Redis away is a 503, and nothing was promised."""
+    try:
+        yield
+    except REDIS_FAULTS as fault:
+        log.warning("Redis did not answer: %s", type(fault).__name__)
+        raise refuse(Kind.QUEUE_AWAY, "the queue cannot be reached now; nothing was taken in") from fault
+
+
+@contextmanager
+def database_at_hand() -> Iterator[None]:
+    """Around a call to the database: away is a 503."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        fault = sort_fault(error)
+        if fault.kind not in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
+            raise
+        log.warning("the database did not answer: %s", fault.code)
+        raise refuse(Kind.DATABASE_AWAY, "the database cannot be reached now") from error
+
+
+def respond(told: Problem, *, job: JobView | None = None, headers: Mapping[str, str] | None = None) -> Response:
+    status = told.status or 500
+    body = told.model_dump(mode="json", exclude_none=True)
+    if job is not None:
+        body["job"] = job.model_dump(mode="json")
+    more = dict(headers or {})
+    if status in {429, 503}:
+        more.setdefault("Retry-After", str(RETRY_AFTER_S))
+    return Response(encode(body), status, more, MEDIA_TYPE)
+
+
+def install(app: FastAPI) -> None:
+    """Let `app` answer every error as a problem."""
+
+    @app.exception_handler(ProblemError)
+    async def _problem(_request: Request, error: ProblemError) -> Response:
+        return respond(error.problem, job=error.job)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+        errors = [
+            FieldError(pointer="/" + "/".join(str(part) for part in e["loc"]), detail=e["msg"]) for e in error.errors()
+        ]
+        return respond(problem(Kind.INVALID, errors[0].detail, errors=errors))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        kind = BY_HTTP_STATUS.get(error.status_code, Kind.MALFORMED)
+        told = problem(kind, f"{request.method} {request.url.path}: {error.detail}")
+        return respond(told, headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def _unexpected(_request: Request, _error: Exception) -> Response:
+        # The server logs the traceback; the caller is told nothing that could be a secret.
+        return respond(problem(Kind.INTERNAL, "the request could not be answered; the server's log says why"))
+
+
+def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of the problems that an operation may answer with."""
+    told: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        status = STATUS[kind]
+        entry = told.setdefault(
+            status.value,
+            {
+                "description": status.phrase,
+                "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {}}},
+            },
+        )
+        if status.value in {429, 503}:
+            entry["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
+        example = problem(kind, "…").model_dump(exclude_none=True)
+        entry["content"][MEDIA_TYPE]["examples"][kind.value] = {"value": example}
+    return told
