@@ -1,6 +1,7 @@
 """What the routes do, without HTTP: take a job in, say where it stands, wait for it, cancel it."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -106,10 +107,9 @@ class Door:
                 left_s = deadline - time.monotonic()
                 if view.status.is_outcome or left_s <= 0:
                     return view
-                try:
-                    await asyncio.wait_for(ended.wait(), min(left_s, LOOK_AGAIN_S))
-                except TimeoutError:
-                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(min(left_s, LOOK_AGAIN_S)):
+                        await ended.wait()
 
     async def cancel(self, job_id: str) -> JobView:
         """Try to write the job's receipt first; raises the 409 with the real outcome where that came too late."""

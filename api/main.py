@@ -1,6 +1,5 @@
 """The api's entrypoint: `make_app` puts the routes on a door; `app` is for `uvicorn --factory api.main:app`."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,6 +14,7 @@ from shared.database import Database, open_database
 from shared.problems import Problem
 from shared.queue import Queue, open_redis
 from shared.settings import Settings
+from shared.tasks import beside
 
 DESCRIPTION = (
     "Insert the first of these rows that is still free, exactly once, and tell which one it was. "
@@ -28,12 +28,8 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        listening = asyncio.create_task(door.waiters.listen_for_ever(), name="done")
-        try:
+        async with beside(done=door.waiters.listen_for_ever()):
             yield
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
 
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
     app = FastAPI(

@@ -1,6 +1,5 @@
 """The worker's entrypoints: `arq worker.main.WorkerSettings`, and the parts of `dibs worker` and `dibs serve`."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,6 +10,7 @@ from shared.collections import load_collections
 from shared.database import Database, open_database
 from shared.queue import FUNCTION, Queue, dump_payload, load_payload, open_redis
 from shared.settings import Settings
+from shared.tasks import beside
 from worker.hands import Hands
 from worker.outage import Outage
 from worker.pulse import Pulse
@@ -53,16 +53,11 @@ def make_hands(settings: Settings, database: Database, queue: Queue) -> Hands:
 @contextlib.asynccontextmanager
 async def at_work(hands: Hands) -> AsyncIterator[None]:
     """What must go on beside the batches: the pulse, and the search for lost jobs."""
-    tasks = [
-        asyncio.create_task(hands.pulse.beat_for_ever(), name="pulse"),
-        asyncio.create_task(reap_for_ever(hands.queue, hands.database.writes), name="reaper"),
-    ]
+    reaper = reap_for_ever(hands.queue, hands.database.writes)
     try:
-        yield
+        async with beside(pulse=hands.pulse.beat_for_ever(), reaper=reaper):
+            yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await hands.outage.close()
 
 

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from shared.tasks import cancel
+
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
@@ -35,5 +37,4 @@ class Outage:
 
     async def close(self) -> None:
         if self._return is not None:
-            self._return.cancel()
-            await asyncio.gather(self._return, return_exceptions=True)
+            await cancel([self._return])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from arq.worker import Function, Worker
 
 from shared.queue import REDIS_FAULTS, Queue
+from shared.tasks import beside, cancel
 
 if TYPE_CHECKING:
     from arq.connections import ArqRedis
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REDIS_PAUSE_S = 0.5
+LAST_PICK_S = 2.0
 
 
 class Runner(Worker):
@@ -40,14 +42,15 @@ class Runner(Worker):
 
     async def run_until(self, stop: asyncio.Event, *, grace_s: float) -> None:
         """Work until `stop` is set, then finish within `grace_s` what is running and hand back the rest."""
-        main = asyncio.create_task(self._work(), name="work")
-        ears = asyncio.create_task(self._listen(), name="wake")
-        await stop.wait()
-        self.allow_pick_jobs = False
+        picking = asyncio.create_task(self._work(), name="work")
+        async with beside(wake=self._listen()):
+            await stop.wait()
+            self.allow_pick_jobs = False
+            self._bell.set()
+            # A pick under way is waited for: what it leased and did not start would wait for the lease's end.
+            await asyncio.wait([picking], timeout=LAST_PICK_S)
+            await cancel([picking])
         await self._finish_running(grace_s)
-        for task in (main, ears):
-            task.cancel()
-        await asyncio.gather(main, ears, return_exceptions=True)
 
     async def run_until_empty(self, *, at_most_s: float) -> bool:
         """Whether the queue ran empty within the time; for a queue that nobody adds to any more."""
@@ -65,7 +68,7 @@ class Runner(Worker):
         await self._finish_running(0)
 
     async def _work(self) -> None:
-        while True:
+        while self.allow_pick_jobs:
             self._bell.clear()
             try:
                 await self._pick()
@@ -118,11 +121,9 @@ class Runner(Worker):
         if not running:
             return
         _, late = await asyncio.wait(running, timeout=grace_s)
-        for task in late:
-            task.cancel()
         if late:
             log.info("handing back %d batches", len(late))
-            await asyncio.wait(late)
+            await cancel(late)
 
     def _tell_away(self, fault: BaseException) -> None:
         if not self._redis_away:
