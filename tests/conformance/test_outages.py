@@ -1,5 +1,6 @@
 """Outages: really provoked, sorted as outages, so that no job pays for them."""
 
+import threading
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from sqlalchemy import text
 from shared.database import Database, open_database
 from shared.faults import Fault, FaultClass, sort_fault
 from tests.services import PrivatePostgres, free_port
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,12 @@ async def test_a_host_that_cannot_be_found_is_an_outage() -> None:
 async def test_a_file_that_cannot_be_opened_is_an_outage(tmp_path: Path) -> None:
     fault = await closing(open_database(f"sqlite+aiosqlite:///{tmp_path}/none/dibs.db"))
     assert (fault.kind, fault.code) == (FaultClass.OUTAGE, "SQLITE_CANTOPEN")
+    await until(has_no_driver_thread)
+
+
+async def has_no_driver_thread() -> bool:
+    """After a failed connect aiosqlite ends its thread by itself, and the thread still speaks to the loop."""
+    return not any("_connection_worker_thread" in thread.name for thread in threading.enumerate())
 
 
 @pytest.mark.postgresql
