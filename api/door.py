@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from api.grouping import Grouping
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
 from api.waiters import Waiters
 from shared.collections import Add, Collection
@@ -37,6 +38,7 @@ class Door:
     queue: Queue
     collections: dict[str, Collection]
     waiters: Waiters
+    grouping: Grouping
     blind_until: float = 0.0
 
     def collection(self, name: str) -> Collection:
@@ -58,7 +60,7 @@ class Door:
         )
         with queue_at_hand():
             try:
-                [submitted] = await self.queue.submit(collection.name, [job])
+                submitted = await self.grouping.submit(collection.name, job)
             except QueueFull:
                 raise refuse(Kind.QUEUE_FULL, f"{self.queue.limit} jobs are waiting; nothing was taken in") from None
         if submitted.held is not None:

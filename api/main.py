@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api import adds, health, jobs, listing, problems
 from api.door import Door
+from api.grouping import Grouping
 from api.waiters import Waiters
 from shared.collections import load_collections
 from shared.database import Database, open_database
@@ -24,12 +25,14 @@ DESCRIPTION = (
 
 def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI:
     """The api on `database` and `queue`, which stay the caller's to close."""
-    door = Door(settings, database, queue, load_collections(settings.models), Waiters(queue))
+    collections = load_collections(settings.models)
+    door = Door(settings, database, queue, collections, Waiters(queue), Grouping(queue))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with beside(done=door.waiters.listen_for_ever()):
             yield
+        await door.grouping.close()
 
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
     app = FastAPI(

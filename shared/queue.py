@@ -15,13 +15,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import orjson
-from arq.constants import in_progress_key_prefix, job_key_prefix
-from pydantic import BaseModel, ConfigDict
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from pydantic import BaseModel, ConfigDict, ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -39,6 +40,12 @@ KEEP_TICKET = KEEP + timedelta(days=1)
 
 FUNCTION = "add"
 """The name by which arq finds the function that runs a batch."""
+
+TAKE_BYTES = 256 * 1024
+"""How much of payloads one taking of batches may bring; the last of them may go past it."""
+
+COUNT_DELIVERIES_S = 88_400
+"""How long arq counts the deliveries of a batch."""
 
 REDIS_FAULTS = (RedisError, OSError, TimeoutError)
 """What a client of Redis raises when Redis is away."""
@@ -130,19 +137,32 @@ def load_payload(data: bytes) -> dict[str, Any]:
 
     What is no envelope of ours becomes a delivery of nothing, so that its jobs get their receipts too.
     """
+    return {"t": None, "f": FUNCTION, "a": [read_batch(data)], "k": {}, "et": now_ms()}
+
+
+class Delivery(NamedTuple):
+    """A batch as it was handed out for the `number`th time, from 1; no `content` where it cannot be read."""
+
+    batch: str
+    content: Batch | None
+    number: int
+
+
+class _Envelope(BaseModel):
+    """arq's envelope around a batch: the function, its arguments, and what is arq's own."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    f: Literal["add"]
+    a: tuple[Batch]
+
+
+def read_batch(payload: bytes) -> Batch | None:
+    """The batch in arq's envelope; None for whatever is no JSON of ours and of this version. Never unpickles."""
     try:
-        envelope = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        envelope = None
-    if isinstance(envelope, dict) and envelope.get("f") == FUNCTION and isinstance(envelope.get("a"), list):
-        return {
-            "t": None,
-            "f": FUNCTION,
-            "a": envelope["a"][:1] or [None],
-            "k": {},
-            "et": envelope.get("et") or 0,
-        }
-    return {"t": None, "f": FUNCTION, "a": [None], "k": {}, "et": 0}
+        return _Envelope.model_validate_json(payload).a[0]
+    except ValidationError:
+        return None
 
 
 class Queue:
@@ -204,12 +224,35 @@ class Queue:
             for job, ticket in zip(jobs, held, strict=True)
         ]
 
-    async def take(self, count: int, lease_s: float) -> list[tuple[str, int]]:
-        """Lease up to `count` batches that may run now: each its id and its score, which arq wants to see."""
+    async def take(self, count: int, lease_s: float) -> list[Delivery]:
+        """Lease up to `count` batches that may run now, oldest first, in one round trip."""
         answer = await self._take(
-            keys=[self.batches], args=[now_ms(), count, int(lease_s * 1000), in_progress_key_prefix]
-        )
-        return [(batch.decode(), int(float(score))) for batch, score in zip(answer[::2], answer[1::2], strict=True)]
+            keys=[self.batches],
+            args=[
+                now_ms(), count, TAKE_BYTES, int(lease_s * 1000), COUNT_DELIVERIES_S,
+                in_progress_key_prefix, job_key_prefix, retry_key_prefix,
+            ],
+        )  # fmt: skip
+        return [
+            Delivery(batch.decode(), read_batch(payload), number)
+            for batch, number, payload in zip(answer[::3], answer[1::3], answer[2::3], strict=True)
+        ]
+
+    async def finish(self, batches: Sequence[str], jobs: Iterable[UUID]) -> None:
+        """Forget `batches` and `jobs`, which have their receipts, and tell whoever waits for them; one round trip."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zrem(self.batches, *batches)
+            for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix, self.progress_key("")):
+                pipe.delete(*(f"{prefix}{batch}" for batch in batches))
+            self._forget(pipe, [str(job) for job in jobs])
+            await pipe.execute()
+
+    async def hand_back(self, batches: Sequence[str], delay_s: float) -> None:
+        """Let anybody run `batches` after `delay_s`."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zadd(self.batches, dict.fromkeys(batches, now_ms() + int(delay_s * 1000)), xx=True)
+            pipe.delete(*(f"{in_progress_key_prefix}{batch}" for batch in batches))
+            await pipe.execute()
 
     async def scatter(self, batch: Batch) -> None:
         """Put each job of `batch` into the queue alone; the caller ends the batch itself."""
@@ -237,30 +280,33 @@ class Queue:
         status = Status.RUNNING if in_progress else Status.RETRYING if tries else Status.QUEUED
         return Waiting(job, Ticket.model_validate_json(ticket_json), status, int(tries or 0))
 
-    async def settle(self, jobs: Iterable[UUID], batch: UUID | str | None = None) -> None:
+    async def settle(self, jobs: Iterable[UUID]) -> None:
         """Forget `jobs`, which have their receipts, and tell whoever waits for them."""
-        ids = [str(job) for job in jobs]
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.delete(*(f"{self.name}:ticket:{job}" for job in ids))
-            pipe.zrem(self.waiting, *ids)
-            if batch is not None:
-                pipe.delete(self.progress_key(batch))
-            pipe.publish(self.done_channel, " ".join(ids))
+            self._forget(pipe, [str(job) for job in jobs])
             await pipe.execute()
 
-    async def spend_try(self, batch: str) -> None:
-        await self._count(batch, "tries")
+    def _forget(self, pipe: Pipeline, jobs: Sequence[str]) -> None:
+        if not jobs:
+            return
+        pipe.delete(*(f"{self.name}:ticket:{job}" for job in jobs))
+        pipe.zrem(self.waiting, *jobs)
+        pipe.publish(self.done_channel, " ".join(jobs))
 
-    async def excuse(self, batch: str) -> None:
+    async def spend_try(self, batches: Iterable[str]) -> None:
+        """A delivery met a passing fault."""
+        await self._count(batches, {"tries": 1, "excused": 1})
+
+    async def excuse(self, batches: Iterable[str]) -> None:
         """A delivery ended without an outcome and without anybody's fault."""
-        await self._count(batch, "excused")
+        await self._count(batches, {"excused": 1})
 
-    async def _count(self, batch: str, field: str) -> None:
-        key = self.progress_key(batch)
+    async def _count(self, batches: Iterable[str], more: dict[str, int]) -> None:
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hincrby(key, field, 1)
-            pipe.hincrby(key, "excused", 1 if field == "tries" else 0)
-            pipe.pexpire(key, _ms(KEEP_TICKET))
+            for batch in batches:
+                for field, by in more.items():
+                    pipe.hincrby(self.progress_key(batch), field, by)
+                pipe.pexpire(self.progress_key(batch), _ms(KEEP_TICKET))
             await pipe.execute()
 
     async def progress(self, batch: str) -> tuple[int, int]:

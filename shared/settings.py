@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     max_wait_s: float = Field(30.0, ge=0, le=600)
     """The longest that `Prefer: wait` may hold a request."""
 
-    max_batches: int = Field(20, ge=1, le=1000)
-    """Batches that one worker runs at a time, each with a database connection of its own."""
+    concurrency: int = Field(4, ge=1, le=1000)
+    """Claims that one worker runs at a time, each with a database connection of its own."""
     poll_delay_s: float = Field(0.5, gt=0, le=60)
     """How often an idle worker looks at the queue when nothing woke it."""
     lease_s: float = Field(4.0, ge=1, le=300)

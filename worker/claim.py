@@ -59,7 +59,8 @@ async def claim(
     A job that already had one keeps it. Raises whatever the database raises; then the round it came from is
     rolled back, and jobs of earlier rounds keep their receipts.
     """
-    undecided = list(wishes)
+    # A job may stand in two batches that are claimed together; the first counts.
+    undecided = list({wish.job.id: wish for wish in reversed(list(wishes))}.values())[::-1]
     ended: dict[UUID, Receipt] = {}
     lost: set[Key] = set()
     while undecided:

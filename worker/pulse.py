@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from arq.constants import in_progress_key_prefix
@@ -26,12 +26,12 @@ class Pulse:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     @contextmanager
-    def lease(self, batch: str) -> Iterator[None]:
-        self._held.add(batch)
+    def lease(self, batches: Iterable[str]) -> Iterator[None]:
+        self._held.update(batches)
         try:
             yield
         finally:
-            self._held.discard(batch)
+            self._held.difference_update(batches)
 
     async def beat_for_ever(self) -> None:
         while True:

@@ -38,7 +38,7 @@ async def reap(queue: Queue, sessions: Sessions) -> int:
             error = problem(Kind.LOST, "the job was no longer in the queue when a worker looked for it")
             collection, tries = waiting.ticket.collection, waiting.tries
             receipts = await fail_jobs(sessions, collection, [waiting.job()], error, tries=tries)
-            await queue.settle([waiting.id], waiting.ticket.batch)
+            await queue.settle([waiting.id])
             # It may just as well have ended while we looked: then its own receipt stands.
             if receipts[waiting.id].error == error:
                 log.error("job %s was lost from the queue", waiting.id)
