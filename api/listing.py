@@ -5,7 +5,7 @@ import binascii
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, FastAPI, Query
+from fastapi import FastAPI, Query
 from pydantic import BaseModel
 from sqlalchemy import Select, select, tuple_
 
@@ -40,14 +40,14 @@ class Page(CollectionView):
 
 
 def install(app: FastAPI, door: Door) -> None:
-    router = APIRouter(tags=["collections"])
 
-    @router.get("/collections", summary="What can be added to")
+    @app.get("/collections", tags=["collections"], summary="What can be added to")
     async def collections() -> Listing:
         return Listing(collections=[CollectionView(**_about(c)) for c in door.collections.values()])
 
-    @router.get(
+    @app.get(
         "/collections/{collection}",
+        tags=["collections"],
         summary="One collection and a page of its rows",
         responses=responses(Kind.UNKNOWN_COLLECTION, Kind.INVALID, Kind.DATABASE_AWAY),
     )
@@ -68,8 +68,6 @@ def install(app: FastAPI, door: Door) -> None:
             else None
         )
         return Page(**_about(chosen), rows=page, next=more)
-
-    app.include_router(router)
 
 
 def _about(collection: Collection) -> dict[str, Any]:

@@ -36,7 +36,13 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
 
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
     app = FastAPI(
-        title="dibs", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="dibs",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.install(app)
     adds.install(app, door)

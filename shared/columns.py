@@ -23,8 +23,10 @@ class UnsupportedColumn(Exception):  # noqa: N818
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not contain the NUL character")
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise ValueError("must not contain unpaired surrogates")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain unpaired surrogates") from None
     return text
 
 

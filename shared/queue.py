@@ -20,7 +20,7 @@ from uuid import UUID
 
 import orjson
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
@@ -57,15 +57,17 @@ class QueueFull(Exception):  # noqa: N818
     """More jobs wait than the limit allows; nothing was taken in."""
 
 
-class Ticket(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Ticket:
     """A job from its submit until its receipt."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     collection: str
     fingerprint: str
     submitted_at: datetime
     batch: UUID
+
+
+_TICKET = TypeAdapter(Ticket)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Waiting:
 
     def job(self) -> Job:
         """Enough of the job to write a receipt about it; its candidates are in the batch."""
-        return Job.model_construct(
+        return Job(
             id=self.id,
             candidates=[],
             values={},
@@ -215,12 +217,12 @@ class Queue:
         ]
         for job in jobs:
             ticket = self._ticket(collection, job, batch)
-            args += [str(job.id), encode(ticket.model_dump()), encode(job.model_dump())]
+            args += [str(job.id), encode(ticket), encode(job)]
         full, *held = await self._submit(keys=keys, args=args)
         if full:
             raise QueueFull
         return [
-            Submitted(job.id, Ticket.model_validate_json(ticket) if ticket else None)
+            Submitted(job.id, _TICKET.validate_json(ticket) if ticket else None)
             for job, ticket in zip(jobs, held, strict=True)
         ]
 
@@ -261,8 +263,8 @@ class Queue:
                 alone = new_id()
                 ticket = self._ticket(batch.collection, job, alone)
                 head, tail = _envelope(batch.collection)
-                pipe.set(f"{job_key_prefix}{alone}", head + encode(job.model_dump()) + tail, px=_ms(KEEP))
-                pipe.set(self.ticket_key(job.id), encode(ticket.model_dump()), px=_ms(KEEP_TICKET))
+                pipe.set(f"{job_key_prefix}{alone}", head + encode(job) + tail, px=_ms(KEEP))
+                pipe.set(self.ticket_key(job.id), encode(ticket), px=_ms(KEEP_TICKET))
                 pipe.zadd(self.batches, {str(alone): now_ms()})
             await pipe.execute()
 
@@ -278,7 +280,7 @@ class Queue:
         if not ticket_json:
             return None
         status = Status.RUNNING if in_progress else Status.RETRYING if tries else Status.QUEUED
-        return Waiting(job, Ticket.model_validate_json(ticket_json), status, int(tries or 0))
+        return Waiting(job, _TICKET.validate_json(ticket_json), status, int(tries or 0))
 
     async def settle(self, jobs: Iterable[UUID]) -> None:
         """Forget `jobs`, which have their receipts, and tell whoever waits for them."""

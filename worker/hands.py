@@ -138,7 +138,7 @@ class Hands:
         jobs = [(lost.ticket.collection, lost.job()) for lost in waiting]
         stray = as_id(batch)
         if not jobs and stray is not None:
-            job = Job.model_construct(id=stray, candidates=[], values={}, fingerprint="", submitted_at=utc_now())
+            job = Job(id=stray, candidates=[], values={}, fingerprint="", submitted_at=utc_now())
             jobs = [(UNKNOWN_COLLECTION, job)]
         receipts: dict[UUID, Receipt] = {}
         for collection, job in jobs:

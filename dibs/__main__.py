@@ -1,0 +1,5 @@
+"""`python -m dibs`."""
+
+from dibs.command import main
+
+main()

@@ -1,0 +1,165 @@
+"""The processes: `dibs serve`, `dibs api` and `dibs worker`.
+
+Each is a stack of contexts in one event loop. It unwinds in the order that a stop needs: the api closes, the
+worker drains, Redis closes, a private one stops, the database closes.
+"""
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from api.main import make_app
+from dibs.embedded import Store, locked, opened_redis, own_redis
+from dibs.errors import StartError
+from dibs.http_server import address_of, answering, bound
+from dibs.logs import name_of
+from dibs.signals import Stop
+from shared.collections import load_collections
+from shared.database import Database, open_database
+from shared.faults import FaultClass, sort_fault
+from shared.migrate import is_current, migrate
+from shared.queue import Queue
+from shared.settings import Settings
+from worker.main import at_work, make_hands, make_runner
+
+log = logging.getLogger(__name__)
+
+# Beside those of the batches: the api's requests, its subscription, the worker's loop, pulse, reaper and bell.
+MORE_CONNECTIONS = 50
+
+HTTP_SHARE = 1 / 3
+"""How much of `grace_s` the last requests may take; the worker has the rest, so that both end in time."""
+
+
+async def serve(settings: Settings) -> None:
+    """The api and the worker in one process, on the embedded database or queue where no URL is set."""
+    load_collections(settings.models)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(bound(settings.host, settings.port))
+        stop = stack.enter_context(Stop().on_signals())
+        if settings.database_url is None or settings.redis_url is None:
+            stack.enter_context(locked(settings.data_dir))
+        database = await stack.enter_async_context(_database(settings))
+        store = await stack.enter_async_context(_store(settings))
+        queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
+        grace_s = settings.grace_s * (1 - HTTP_SHARE)
+        await stack.enter_async_context(_working(settings, database, queue, store, stop, grace_s))
+        await stack.enter_async_context(_answering(settings, database, queue, listener, stop))
+        _announce(stop, f"dibs serves {address_of(listener)}")
+        await stop.wait()
+
+
+async def serve_api(settings: Settings) -> None:
+    """The api alone."""
+    load_collections(settings.models)
+    settings.need("database_url")
+    settings.need("redis_url")
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(bound(settings.host, settings.port))
+        stop = stack.enter_context(Stop().on_signals())
+        database = await stack.enter_async_context(_database(settings))
+        store = await stack.enter_async_context(_store(settings))
+        queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
+        await stack.enter_async_context(_answering(settings, database, queue, listener, stop))
+        _announce(stop, f"dibs api serves {address_of(listener)}")
+        await stop.wait()
+
+
+async def serve_worker(settings: Settings) -> None:
+    """The worker alone."""
+    load_collections(settings.models)
+    settings.need("database_url")
+    redis_url = settings.need("redis_url")
+    async with AsyncExitStack() as stack:
+        stop = stack.enter_context(Stop().on_signals())
+        database = await stack.enter_async_context(_database(settings))
+        store = await stack.enter_async_context(_store(settings))
+        queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
+        await stack.enter_async_context(_working(settings, database, queue, store, stop, settings.grace_s))
+        _announce(stop, f"dibs worker works for {settings.queue_name} at {name_of(redis_url)}")
+        await stop.wait()
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, with the schema that this code needs; raises `StartError`."""
+    url = settings.database_url or settings.embedded_database_url
+    if settings.database_url is None:
+        tables = [collection.table for collection in load_collections(settings.models).values()]
+        try:
+            await migrate(url, tables)
+        except Exception as error:
+            raise StartError(f"{name_of(url)} cannot be migrated: {sort_fault(error).detail}") from error
+    database = open_database(url, pool_size=settings.concurrency)
+    try:
+        await _check_schema(database, url)
+        yield database
+    finally:
+        await database.close()
+
+
+async def _check_schema(database: Database, url: str) -> None:
+    try:
+        current = await is_current(database.reader)
+    except Exception as error:
+        fault = sort_fault(error)
+        if fault.kind not in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
+            raise StartError(f"{name_of(url)} cannot be used: {fault.code}: {fault.detail}") from error
+        log.warning("%s does not answer (%s): adds are taken in and wait for it", name_of(url), fault.code)
+        return
+    if not current:
+        raise StartError(f"{name_of(url)} has another schema than this dibs: run `dibs migrate` first")
+    log.info("database: %s", name_of(url))
+
+
+@asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Store]:
+    connections = settings.concurrency + MORE_CONNECTIONS
+    if settings.redis_url is None:
+        async with own_redis(settings.data_dir, connections=connections) as store:
+            yield store
+    else:
+        async with opened_redis(settings.redis_url, connections=connections) as redis:
+            log.info("queue: %s", name_of(settings.redis_url))
+            yield Store(redis, outlives=True)
+
+
+@asynccontextmanager
+async def _answering(
+    settings: Settings, database: Database, queue: Queue, listener: socket.socket, stop: Stop
+) -> AsyncIterator[None]:
+    app = make_app(settings, database=database, queue=queue)
+    async with answering(app, listener, stop, grace_s=settings.grace_s * HTTP_SHARE):
+        yield
+
+
+@asynccontextmanager
+async def _working(
+    settings: Settings, database: Database, queue: Queue, store: Store, stop: Stop, grace_s: float
+) -> AsyncIterator[None]:
+    """Works while inside; on leaving, ends what runs, or all that is queued where nothing would outlive us."""
+    hands = make_hands(settings, database, queue)
+    runner = make_runner(settings, hands)
+    told = asyncio.Event()
+    async with at_work(hands):
+        running = runner.run_until(told, grace_s=grace_s, drain=not store.outlives)
+        work = asyncio.create_task(running, name="worker")
+        stop.depends_on(work)
+        try:
+            yield
+        finally:
+            told.set()
+            if not await stop.unless_hurried(work):
+                await runner.stop_now()
+            await asyncio.wait({work})
+            if not store.outlives and (lost := await queue.depth()):
+                log.error("%d accepted jobs are lost with the queue in memory", lost)
+
+
+def _announce(stop: Stop, line: str) -> None:
+    stop.ready()
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
