@@ -88,7 +88,7 @@ def _after(collection: Collection, cursor: str | None) -> Select[Any]:
 
 
 def _cursor(collection: Collection, row: Row) -> str:
-    return base64.urlsafe_b64encode(encode(collection.key_of(row))).decode().rstrip("=")
+    return base64.urlsafe_b64encode(encode(collection.keys_of([row])[0])).decode().rstrip("=")
 
 
 def _read_cursor(collection: Collection, cursor: str) -> tuple[Any, ...]:

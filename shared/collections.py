@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
+from operator import itemgetter
 from types import ModuleType
 from typing import Annotated, Any, NotRequired, cast
 
@@ -94,17 +95,21 @@ class Collection:
     def required(self) -> frozenset[str]:
         return frozenset(name for name, column in self.columns.items() if is_required(column))
 
-    def key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[name] for name in self.key)
+    def keys_of(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        if len(self.key) == 1:
+            name = self.key[0]
+            return [(row[name],) for row in rows]
+        return [*map(itemgetter(*self.key), rows)]
 
     def _row_type(self, *, strict: bool) -> Any:
         fields = {name: NotRequired[annotation(column)] for name, column in self.columns.items()}
         return _typed_dict(f"{self.name}_row", fields, strict=strict)
 
     @cached_property
-    def _stored(self) -> TypeAdapter[Row]:
-        """Reads a row as Redis carried it: the door was strict, here dates and decimals come as strings."""
-        return TypeAdapter(self._row_type(strict=False))
+    def _stored(self) -> TypeAdapter[list[Row]]:
+        """Reads rows as Redis carried them: the door was strict, here dates and decimals come as strings."""
+        row: Any = self._row_type(strict=False)
+        return TypeAdapter(list[row])
 
     @cached_property
     def _add(self) -> TypeAdapter[Any]:
@@ -137,6 +142,8 @@ class Collection:
 
     def _check_required(self, candidates: list[Row], values: Row) -> None:
         needed = self.required - values.keys()
+        if all(needed <= candidate.keys() for candidate in candidates):
+            return
         missing = [
             FieldError(pointer=_pointer(("candidates", place, name)), detail=f"column {name} is required")
             for place, candidate in enumerate(candidates)
@@ -147,8 +154,9 @@ class Collection:
 
     def rows(self, candidates: Iterable[Row], values: Row) -> list[Row]:
         """The candidates as rows of Python values, each with all it was given; raises `InvalidAdd`."""
+        whole = [{**values, **candidate} for candidate in candidates] if values else list(candidates)
         try:
-            rows = [self._stored.validate_python({**values, **candidate}) for candidate in candidates]
+            rows = self._stored.validate_python(whole)
         except ValidationError as error:
             raise InvalidAdd(_faults(error)) from None
         self._check_required(rows, {})
@@ -157,7 +165,7 @@ class Collection:
     def parse_key(self, key: Row) -> tuple[Any, ...]:
         """A key from outside as Python values; raises `InvalidAdd`."""
         try:
-            return self.key_of(self._stored.validate_python(key))
+            return self.keys_of([*self._stored.validate_python([key])])[0]
         except ValidationError as error:
             raise InvalidAdd(_faults(error)) from None
 

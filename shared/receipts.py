@@ -3,19 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contract import Job, JobView, Links, Row, Status
-from shared.database import insert_unless_taken
 from shared.models import ReceiptRow
 from shared.problems import Problem
+from shared.rows import insert_unless_taken, select_among
 
 TABLE: Table = ReceiptRow.__table__  # type: ignore[assignment]  # a mapped class has a Table
-READ_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,8 @@ class Receipt:
 
 async def read_receipts(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Receipt]:
     """The receipts that there are for `ids`, by id."""
-    found: dict[UUID, Receipt] = {}
-    wanted = list(ids)
-    for start in range(0, len(wanted), READ_AT_ONCE):
-        part = wanted[start : start + READ_AT_ONCE]
-        for row in await session.execute(select(TABLE).where(TABLE.c.id.in_(part))):
-            found[row.id] = _from_row(row._mapping)
-    return found
+    rows = await select_among(session, list(TABLE.columns), [TABLE.c.id], [(id_,) for id_ in ids])
+    return {row.id: _from_row(row._mapping) for row in rows}
 
 
 async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> set[UUID]:
@@ -97,13 +92,14 @@ async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> 
     rows = [_to_row(receipt) for receipt in sorted(receipts, key=lambda r: r.id)]
     if not rows:
         return set()
-    insert = insert_unless_taken(session, TABLE, ("id",)).returning(TABLE.c.id)
-    return set((await session.execute(insert, rows)).scalars())
+    return {row.id for row in await insert_unless_taken(session, TABLE, ["id"], rows, ["id"])}
 
 
 def _to_row(receipt: Receipt) -> dict[str, Any]:
-    error = receipt.error.model_dump(exclude_none=True) if receipt.error else None
-    return {name: getattr(receipt, name) for name in _NAMES} | {"error": error}
+    row = dict(zip(_NAMES, _values(receipt), strict=True))
+    if receipt.error is not None:
+        row["error"] = receipt.error.model_dump(exclude_none=True)
+    return row
 
 
 def _from_row(row: Any) -> Receipt:
@@ -112,3 +108,4 @@ def _from_row(row: Any) -> Receipt:
 
 
 _NAMES = tuple(Receipt.__dataclass_fields__)
+_values = attrgetter(*_NAMES)

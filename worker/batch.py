@@ -34,7 +34,7 @@ async def end_jobs(
     ended: dict[UUID, Receipt] = {}
     for job in jobs:
         try:
-            wishes.append(Wish(job, collection.rows(job.candidates, job.values)))
+            wishes.append(Wish.of(job, collection))
         except InvalidAdd as error:
             ended |= await fail_jobs(sessions, collection.name, [job], _misfit(error), tries=tries)
     return ended | await _claim_or_split(sessions, collection, wishes, tries)
