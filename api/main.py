@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import adds, health, jobs, listing, problems
+from api import adds, bulks, health, jobs, listing, problems
 from api.door import Door
 from api.grouping import Grouping
 from api.waiters import Waiters
@@ -46,6 +46,7 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
     )
     problems.install(app)
     adds.install(app, door)
+    bulks.install(app, door)
     jobs.install(app, door)
     listing.install(app, door)
     health.install(app, door)

@@ -8,6 +8,8 @@ from api.problems import refuse
 from shared.contract import MAX_KEY_LENGTH
 from shared.problems import Kind
 
+NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
 _WAIT = re.compile(r'\bwait\s*=\s*"?(\d{1,9})"?', re.IGNORECASE)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
@@ -26,6 +28,12 @@ async def read_json(request: Request, limit: int) -> bytes:
     if body and not _is_json(request.headers.get("content-type", "")):
         raise refuse(Kind.MEDIA, "send the add with Content-Type: application/json")
     return bytes(body)
+
+
+def require_ndjson(request: Request) -> None:
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in NDJSON:
+        raise refuse(Kind.MEDIA, f"send the lines with Content-Type: {NDJSON[0]}")
 
 
 def _is_json(content_type: str) -> bool:

@@ -46,10 +46,21 @@ class Job:
     __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     id: UUID
-    candidates: Annotated[list[Row], Field(min_length=1, max_length=MAX_CANDIDATES)]
+    candidates: Annotated[list[Row], Field(max_length=MAX_CANDIDATES)]
     values: Row
     fingerprint: str
     submitted_at: datetime
+    place: "Place | None" = None
+    error: Problem | None = None
+    """Set where the door found a line of a bulk to be no add: the worker has only to write the receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a bulk a job stands; lines count from 1."""
+
+    bulk: UUID
+    line: int
 
 
 class Batch(BaseModel):

@@ -7,6 +7,7 @@ Keys, all with a time to live:
   {name}:waiting            sorted set of the jobs without a receipt, by the time of their submit
   {name}:ticket:{job}       what a job is until it has a receipt
   {name}:worker:{worker}    a living worker, and how many batches it runs; seconds
+  {name}:bulk:{bulk}        how far a bulk was taken in
   {name}:batch:{batch}      tries spent and deliveries excused, where there were any
 """
 
@@ -140,6 +141,14 @@ def load_payload(data: bytes) -> dict[str, Any]:
     What is no envelope of ours becomes a delivery of nothing, so that its jobs get their receipts too.
     """
     return {"t": None, "f": FUNCTION, "a": [read_batch(data)], "k": {}, "et": now_ms()}
+
+
+class Bulk(NamedTuple):
+    """What Redis knows of a bulk: its collection, the lines taken in so far, and whether those were all."""
+
+    collection: str
+    lines: int
+    complete: bool
 
 
 class Delivery(NamedTuple):
@@ -281,6 +290,19 @@ class Queue:
             return None
         status = Status.RUNNING if in_progress else Status.RETRYING if tries else Status.QUEUED
         return Waiting(job, _TICKET.validate_json(ticket_json), status, int(tries or 0))
+
+    async def note_bulk(self, bulk: UUID, so_far: Bulk) -> None:
+        """Remember how far `bulk` was taken in."""
+        key = f"{self.name}:bulk:{bulk}"
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping={**so_far._asdict(), "complete": int(so_far.complete)})
+            pipe.pexpire(key, _ms(KEEP_TICKET))
+            await pipe.execute()
+
+    async def bulk(self, bulk: UUID) -> Bulk | None:
+        fields = await self.redis.hmget(f"{self.name}:bulk:{bulk}", ["collection", "lines", "complete"])  # type: ignore[misc]  # as in progress
+        collection, lines, complete = fields
+        return Bulk(collection.decode(), int(lines), complete == b"1") if collection else None
 
     async def settle(self, jobs: Iterable[UUID]) -> None:
         """Forget `jobs`, which have their receipts, and tell whoever waits for them."""

@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Table
+from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contract import Job, JobView, Links, Row, Status
@@ -32,6 +32,8 @@ class Receipt:
     result: Row | None = None
     choice: int | None = None
     error: Problem | None = None
+    bulk: UUID | None = None
+    line: int | None = None
 
     @classmethod
     def _of(cls, job: Job, collection: str, status: Status, **more: Any) -> Self:
@@ -40,6 +42,8 @@ class Receipt:
             collection=collection,
             status=status,
             fingerprint=job.fingerprint,
+            bulk=job.place.bulk if job.place else None,
+            line=job.place.line if job.place else None,
             submitted_at=job.submitted_at,
             finished_at=datetime.now(UTC),
             **more,
@@ -80,6 +84,26 @@ async def read_receipts(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID
     """The receipts that there are for `ids`, by id."""
     rows = await select_among(session, list(TABLE.columns), [TABLE.c.id], [(id_,) for id_ in ids])
     return {row.id: _from_row(row._mapping) for row in rows}
+
+
+async def count_bulk(session: AsyncSession, bulk: UUID) -> dict[Status, int]:
+    """How many receipts of `bulk` there are of each status."""
+    counted = select(TABLE.c.status, func.count()).where(TABLE.c.bulk == bulk).group_by(TABLE.c.status)
+    return {Status(status): count for status, count in await session.execute(counted)}
+
+
+async def last_of_bulk(session: AsyncSession, bulk: UUID) -> tuple[str, int]:
+    """The collection of `bulk`, and the last of its lines that has a receipt."""
+    of_bulk = select(TABLE.c.collection, TABLE.c.line).where(TABLE.c.bulk == bulk)
+    last = (await session.execute(of_bulk.order_by(TABLE.c.line.desc()).limit(1))).one()
+    return last.collection, last.line
+
+
+async def read_bulk(session: AsyncSession, bulk: UUID, *, after: int, limit: int) -> dict[int, Receipt]:
+    """The receipts of the `limit` lines that follow on line `after`, by line."""
+    of_lines = TABLE.c.bulk == bulk, TABLE.c.line > after, TABLE.c.line <= after + limit
+    rows = await session.execute(select(TABLE).where(*of_lines))
+    return {row.line: _from_row(row._mapping) for row in rows}
 
 
 async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> set[UUID]:

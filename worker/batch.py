@@ -31,24 +31,33 @@ async def end_jobs(
 ) -> dict[UUID, Receipt]:
     """The receipts of `jobs`, by id; `tries` is what they will say of themselves. Raises `Interrupted`."""
     wishes: list[Wish] = []
-    ended: dict[UUID, Receipt] = {}
+    refused: list[Receipt] = []
     for job in jobs:
         try:
-            wishes.append(Wish.of(job, collection))
-        except InvalidAdd as error:
-            ended |= await fail_jobs(sessions, collection.name, [job], _misfit(error), tries=tries)
-    return ended | await _claim_or_split(sessions, collection, wishes, tries)
+            if job.error is None:
+                wishes.append(Wish.of(job, collection))
+                continue
+            error = job.error
+        except InvalidAdd as misfit:
+            error = _misfit(misfit)
+        refused.append(Receipt.failed(job, collection.name, tries=tries, error=error))
+    ended = await fail(sessions, refused) if refused else {}
+    return ended | (await _claim_or_split(sessions, collection, wishes, tries) if wishes else {})
 
 
 async def fail_jobs(
     sessions: Sessions, collection: str, jobs: Sequence[Job], error: Problem, *, tries: int
 ) -> dict[UUID, Receipt]:
     """Write a failed receipt for each of `jobs`; one that has a receipt keeps it. Raises `Interrupted`."""
-    receipts = [Receipt.failed(job, collection, tries=tries, error=error) for job in jobs]
+    return await fail(sessions, [Receipt.failed(job, collection, tries=tries, error=error) for job in jobs])
+
+
+async def fail(sessions: Sessions, receipts: Sequence[Receipt]) -> dict[UUID, Receipt]:
+    """Write `receipts` unless their jobs have some, and return what stands. Raises `Interrupted`."""
     try:
         async with sessions.begin() as session:
             await write_receipts(session, receipts)
-            return await read_receipts(session, [job.id for job in jobs])
+            return await read_receipts(session, [receipt.id for receipt in receipts])
     except Exception as cause:
         raise Interrupted(sort_fault(cause)) from cause
 
