@@ -43,7 +43,7 @@ class BulkView(BaseModel):
     links: BulkLinks
 
 
-class Bulks:
+class BulkDoor:
     """What the routes of bulks do, without HTTP."""
 
     def __init__(self, door: Door) -> None:
@@ -108,10 +108,16 @@ class Bulks:
                 receipts = await read_bulk(session, view.id, after=after, limit=BATCH)
             for line in range(after + 1, min(after + BATCH, view.lines) + 1):
                 if line in receipts:
-                    job = receipts[line].view()
+                    yield {"line": line, **receipts[line].view().model_dump(mode="json")}
                 else:
-                    job = await self._door.job(str(line_id(view.id, line)))
-                yield {"line": line, **job.model_dump(mode="json")}
+                    yield {"line": line, **await self._pending(line_id(view.id, line))}
+
+    async def _pending(self, job: UUID) -> dict[str, Any]:
+        try:
+            return (await self._door.job(str(job))).model_dump(mode="json")
+        except ProblemError as away:
+            # The answer has begun; what cannot be said of this line is said in its place.
+            return {"id": str(job), "error": away.problem.model_dump(mode="json", exclude_none=True)}
 
 
 def _job(collection: Collection, place: Place, line: bytes | None) -> Job:

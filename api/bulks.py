@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.bulk import Bulks, BulkView
+from api.bulk_door import BulkDoor, BulkView
 from api.door import Door
 from api.lines import lines_of
 from api.problems import responses
@@ -28,7 +28,7 @@ HEADERS = [
 
 
 def install(app: FastAPI, door: Door) -> None:
-    bulks = Bulks(door)
+    bulks = BulkDoor(door)
 
     @app.post(
         "/bulk/{collection}",

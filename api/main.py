@@ -64,10 +64,12 @@ def app() -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with inner(app):
-            yield
-        await database.close()
-        await redis.aclose()
+        try:
+            async with inner(app):
+                yield
+        finally:
+            await database.close()
+            await redis.aclose(close_connection_pool=True)
 
     made.router.lifespan_context = lifespan
     return made

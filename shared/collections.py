@@ -13,6 +13,7 @@ from typing import Annotated, Any, NotRequired, cast
 
 import orjson
 from pydantic import (
+    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -66,6 +67,8 @@ class Add:
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

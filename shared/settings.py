@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 DRIVERS = {
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
 
     @property
     def embedded_database_url(self) -> str:
-        return f"sqlite+aiosqlite:///{self.data_dir / 'dibs.db'}"
+        return URL.create(DRIVERS["sqlite"], database=str(self.data_dir / "dibs.db")).render_as_string()
 
     def need(self, name: str) -> str:
         """The value of `name`, or the error that tells how to set it."""

@@ -12,7 +12,7 @@ from shared.contract import Batch
 from shared.database import Database, open_database
 from shared.queue import FUNCTION, REDIS_FAULTS, Delivery, Queue, dump_payload, load_payload, open_redis
 from shared.settings import Settings
-from shared.tasks import beside
+from shared.tasks import CANCEL_AGAIN_S, beside
 from worker.hands import Again, Ended, Hands
 from worker.outage import Outage
 from worker.pulse import Pulse
@@ -68,7 +68,7 @@ async def at_work(hands: Hands) -> AsyncIterator[None]:
     """What must go on beside the batches: the pulse, and the search for lost jobs."""
     reaper = reap_for_ever(hands.queue, hands.database.writes)
     try:
-        async with beside(pulse=hands.pulse.beat_for_ever(), reaper=reaper):
+        async with beside(pulse=hands.pulse.beat_for_ever()), beside(again_s=CANCEL_AGAIN_S, reaper=reaper):
             yield
     finally:
         await hands.outage.close()

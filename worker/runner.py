@@ -48,7 +48,9 @@ class Runner:
         loop = asyncio.get_running_loop()
         work = asyncio.create_task(self._work(), name="work")
         async with beside(wake=self._listen()):
-            await stop.wait()
+            told = asyncio.create_task(stop.wait(), name="stop")
+            await asyncio.wait({told, work}, return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
             end = loop.time() + grace_s
             if drain:
                 await self._drain(grace_s)
@@ -79,6 +81,10 @@ class Runner:
             except REDIS_FAULTS as fault:
                 self._tell_away(fault)
                 await asyncio.sleep(REDIS_PAUSE_S)
+            except Exception:
+                # Whatever it is, a worker that goes on is better than none.
+                log.exception("no batches could be taken")
+                await asyncio.sleep(self._poll_delay_s)
             else:
                 self._tell_back()
                 with suppress(TimeoutError):
