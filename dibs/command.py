@@ -16,6 +16,7 @@ from dibs.show import Exit, code_of, complain, show_error, show_job
 from shared.collections import CollectionError
 from shared.contract import DEFAULT_COLLECTION
 from shared.settings import Settings, SettingsError
+from shared.tasks import cancel
 
 T = TypeVar("T")
 
@@ -117,7 +118,16 @@ def _run(entry: Callable[[Settings], Coroutine[Any, Any, T]], host: str | None =
     # As `python -m` does: DIBS_MODELS names modules of the application in whose directory we are.
     sys.path.append(str(Path.cwd()))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(entry(settings))
+        return runner.run(_to_the_end(entry(settings)))
+
+
+async def _to_the_end(entry: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await entry
+    finally:
+        # The loop would cancel what is left once and wait for it for ever; a connection of aiosqlite whose close
+        # was cut short needs a second push.
+        await cancel(asyncio.all_tasks() - {asyncio.current_task()})
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

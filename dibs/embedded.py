@@ -1,6 +1,5 @@
 """The embedded default: a data directory, and in it a private Redis where a program for one is installed."""
 
-import asyncio
 import fcntl
 import logging
 import os
@@ -15,6 +14,7 @@ from redis.asyncio import Redis
 from dibs.errors import StartError
 from dibs.private_redis import PrivateRedis, find_program
 from shared.queue import open_redis
+from shared.tasks import beside
 
 log = logging.getLogger(__name__)
 
@@ -67,13 +67,11 @@ async def own_redis(data_dir: Path, *, connections: int) -> AsyncIterator[Store]
     try:
         await server.start()
         log.info("queue: private %s at %s, every accepted add is on disk before its 202", server.name, server.socket)
-        watch = asyncio.create_task(server.watch_for_ever(), name="private redis")
-        try:
-            async with opened_redis(server.url, connections=connections) as redis:
-                yield Store(redis, outlives=True)
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+        async with (
+            beside(private_redis=server.watch_for_ever()),
+            opened_redis(server.url, connections=connections) as redis,
+        ):
+            yield Store(redis, outlives=True)
     finally:
         await server.stop()
 

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
@@ -21,7 +22,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from sqlalchemy import Column, Table, UniqueConstraint
+from sqlalchemy import Column, DateTime, Index, Table, UniqueConstraint
 from typing_extensions import TypedDict
 
 from shared.columns import UnsupportedColumn, annotation, is_given, is_key_type, is_required
@@ -174,8 +175,17 @@ class Collection:
 
     def to_json(self, row: Mapping[str, Any]) -> Row:
         """A row from the database as the plain JSON that callers see."""
-        plain = {name: value.name if isinstance(value, Enum) else value for name, value in row.items()}
+        plain = dict(row)
+        for name, value in row.items():
+            if isinstance(value, Enum):
+                plain[name] = value.name
+            elif name in self._aware and value is not None and value.tzinfo is None:
+                plain[name] = value.replace(tzinfo=UTC)  # SQLite keeps no time zone; the door gave it UTC
         return dict(orjson.loads(encode(plain)))
+
+    @cached_property
+    def _aware(self) -> frozenset[str]:
+        return frozenset(c.name for c in self.table.columns if isinstance(c.type, DateTime) and c.type.timezone)
 
     @cached_property
     def json_schema(self) -> dict[str, Any]:
@@ -224,11 +234,22 @@ def collection_of(model: type[Any]) -> Collection | None:
 
 
 def _unique_keys(table: Table) -> list[tuple[str, ...]]:
-    found = [tuple(c.name for c in u.columns) for u in table.constraints if isinstance(u, UniqueConstraint)]
-    found += [tuple(c.name for c in i.columns) for i in table.indexes if i.unique]
+    """The keys that "on conflict" can name: not deferred, over whole columns, and for all rows."""
+    constraints = [u for u in table.constraints if isinstance(u, UniqueConstraint) and not u.deferrable]
+    found = [tuple(c.name for c in u.columns) for u in constraints]
+    found += [tuple(c.name for c in i.columns) for i in table.indexes if i.unique and _is_plain(i)]
     if not found and table.autoincrement_column is None and table.primary_key.columns:
         found = [tuple(c.name for c in table.primary_key.columns)]
     return sorted(set(found))
+
+
+def _primary_key(collection: Collection) -> tuple[str, ...]:
+    return tuple(column.name for column in collection.table.primary_key.columns)
+
+
+def _is_plain(index: Index) -> bool:
+    is_partial = any(index.dialect_options[name]["where"] is not None for name in ("postgresql", "sqlite"))
+    return not is_partial and all(isinstance(expression, Column) for expression in index.expressions)
 
 
 def _check(model: type[Any], collection: Collection) -> None:
@@ -241,6 +262,8 @@ def _check(model: type[Any], collection: Collection) -> None:
                 f"{model.__name__}.{name} cannot be part of a key: "
                 "it must be text, an integer, a date, a boolean or a UUID, and not null"
             )
+    if set(collection.key) not in [set(key) for key in (*_unique_keys(collection.table), _primary_key(collection))]:
+        raise CollectionError(f"{model.__name__}: __dibs_key__ {collection.key} has no unique constraint of its own")
     try:
         for column in collection.columns.values():
             annotation(column)

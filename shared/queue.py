@@ -140,7 +140,9 @@ def load_payload(data: bytes) -> dict[str, Any]:
 
     What is no envelope of ours becomes a delivery of nothing, so that its jobs get their receipts too.
     """
-    return {"t": None, "f": FUNCTION, "a": [read_batch(data)], "k": {}, "et": now_ms()}
+    envelope = _read_envelope(data)
+    batch, enqueued_ms = (envelope.a[0], envelope.et) if envelope else (None, 0)
+    return {"t": None, "f": FUNCTION, "a": [batch], "k": {}, "et": enqueued_ms}
 
 
 class Bulk(NamedTuple):
@@ -166,14 +168,20 @@ class _Envelope(BaseModel):
 
     f: Literal["add"]
     a: tuple[Batch]
+    et: int
+
+
+def _read_envelope(payload: bytes) -> _Envelope | None:
+    try:
+        return _Envelope.model_validate_json(payload)
+    except ValidationError:
+        return None
 
 
 def read_batch(payload: bytes) -> Batch | None:
     """The batch in arq's envelope; None for whatever is no JSON of ours and of this version. Never unpickles."""
-    try:
-        return _Envelope.model_validate_json(payload).a[0]
-    except ValidationError:
-        return None
+    envelope = _read_envelope(payload)
+    return envelope.a[0] if envelope else None
 
 
 class Queue:
@@ -275,21 +283,24 @@ class Queue:
                 pipe.set(f"{job_key_prefix}{alone}", head + encode(job) + tail, px=_ms(KEEP))
                 pipe.set(self.ticket_key(job.id), encode(ticket), px=_ms(KEEP_TICKET))
                 pipe.zadd(self.batches, {str(alone): now_ms()})
+            pipe.pexpire(self.batches, _ms(KEEP_TICKET))
             await pipe.execute()
 
     def _ticket(self, collection: str, job: Job, batch: UUID) -> Ticket:
         return Ticket(collection=collection, fingerprint=job.fingerprint, submitted_at=job.submitted_at, batch=batch)
 
     async def look(self, job: UUID) -> Waiting | None:
-        """The state of a job without a receipt, or None where Redis knows of no such job."""
+        """The state of a job without a receipt; None where Redis has no ticket of it, or a damaged one."""
         keys = [self.ticket_key(job)]
         ticket_json, in_progress, tries = await self._look(
             keys=keys, args=[in_progress_key_prefix, f"{self.name}:batch:"]
         )
-        if not ticket_json:
+        try:
+            ticket = _TICKET.validate_json(ticket_json)
+        except ValidationError:
             return None
         status = Status.RUNNING if in_progress else Status.RETRYING if tries else Status.QUEUED
-        return Waiting(job, _TICKET.validate_json(ticket_json), status, int(tries or 0))
+        return Waiting(job, ticket, status, int(tries or 0))
 
     async def note_bulk(self, bulk: UUID, so_far: Bulk) -> None:
         """Remember how far `bulk` was taken in."""
@@ -304,9 +315,11 @@ class Queue:
         collection, lines, complete = fields
         return Bulk(collection.decode(), int(lines), complete == b"1") if collection else None
 
-    async def settle(self, jobs: Iterable[UUID]) -> None:
-        """Forget `jobs`, which have their receipts, and tell whoever waits for them."""
+    async def settle(self, jobs: Iterable[UUID], batch: str | None = None) -> None:
+        """Forget `jobs`, which have their receipts, and tell whoever waits for them; and the progress of `batch`."""
         async with self.redis.pipeline(transaction=True) as pipe:
+            if batch is not None:
+                pipe.delete(self.progress_key(batch))
             self._forget(pipe, [str(job) for job in jobs])
             await pipe.execute()
 
@@ -347,10 +360,11 @@ class Queue:
         prefix = self.worker_key("")
         return [key.decode().removeprefix(prefix) async for key in self.redis.scan_iter(f"{prefix}*", count=1000)]
 
-    async def oldest(self, count: int) -> list[Waiting | UUID]:
-        """The `count` jobs that wait longest; a bare id where even the ticket is gone."""
-        ids = [UUID(raw.decode()) for raw in await self.redis.zrange(self.waiting, 0, count - 1)]
-        return [await self.look(job) or job for job in ids]
+    async def oldest(self, count: int) -> list[tuple[UUID, datetime, Waiting | None]]:
+        """The `count` jobs that wait longest, since when, and what `look` says of them."""
+        found = await self.redis.zrange(self.waiting, 0, count - 1, withscores=True)
+        ids = [(UUID(raw.decode()), datetime.fromtimestamp(score / 1000, UTC)) for raw, score in found]
+        return [(job, since, await self.look(job)) for job, since in ids]
 
     async def waiting_of(self, batch: str) -> list[Waiting]:
         """The jobs of `batch` that wait, found by their tickets; slow, for a batch whose payload is lost."""

@@ -23,6 +23,8 @@ async def select_among(
     session: AsyncSession, columns: Sequence[Column[Any]], among: Sequence[Column[Any]], keys: Sequence[Key]
 ) -> list[Any]:
     """The rows, as `columns`, whose `among` columns are one of `keys`."""
+    if not keys:
+        return []
     if _is_postgresql(session):
         statement, names = _select_by_arrays(tuple(columns), tuple(among))
         return list(await session.execute(statement, _arrays(names, keys)))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, select
@@ -16,6 +17,10 @@ from shared.receipts import Receipt, read_receipts, write_receipts
 from worker.claim import Wish, claim
 
 log = logging.getLogger(__name__)
+
+
+UNKNOWN_COLLECTION = "unknown"
+"""What the receipt of a job says of whose collection nothing is known any more."""
 
 
 class Interrupted(Exception):  # noqa: N818
@@ -106,6 +111,11 @@ async def _has_parent(session: AsyncSession, constraint: ForeignKeyConstraint, r
         return True
     parents = select(constraint.referred_table).where(*(column == value for column, value in given))
     return (await session.execute(parents.limit(1))).first() is not None
+
+
+def unknown_job(id_: UUID, since: datetime) -> Job:
+    """A job of which only the id is left, for its failed receipt."""
+    return Job(id_, candidates=[], values={}, fingerprint="", submitted_at=since)
 
 
 def _misfit(error: InvalidAdd) -> Problem:

@@ -118,7 +118,7 @@ def plan(wishes: Iterable[Wish], taken: set[Key]) -> tuple[list[Pick], list[Wish
 async def _taken(session: AsyncSession, collection: Collection, wishes: Iterable[Wish]) -> set[Key]:
     columns = [collection.table.c[name] for name in collection.key]
     wanted = list({key: None for wish in wishes for key in wish.keys})
-    return {tuple(row) for row in await select_among(session, columns, columns, wanted)} if wanted else set()
+    return {tuple(row) for row in await select_among(session, columns, columns, wanted)}
 
 
 async def _insert(session: AsyncSession, collection: Collection, picks: Sequence[Pick]) -> dict[Key, Row]:

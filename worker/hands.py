@@ -15,14 +15,14 @@ from shared.ids import as_id
 from shared.problems import Kind, Problem, problem
 from shared.queue import REDIS_FAULTS, Delivery, Queue, utc_now
 from shared.receipts import Receipt
-from worker.batch import Interrupted, end_jobs, fail_jobs
+from worker.batch import UNKNOWN_COLLECTION, Interrupted, end_jobs, fail_jobs, unknown_job
 from worker.outage import Outage
 from worker.pulse import Pulse
 from worker.retry import GiveUp, Later, Policy, Wait, decide
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_COLLECTION = "unknown"
+UNREADABLE = "the queue holds nothing of the job that can be read: it is damaged, expired or of another version"
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,12 @@ class Hands:
                 match decide(await self._judged(stop.fault), tries_spent=spent, policy=self.policy, random=self.random):
                     case Wait():
                         await self.outage.over()
-                    case GiveUp(problem_):
+                    case GiveUp(problem_) if error is None:
                         error = problem_
+                    case GiveUp():
+                        # Not even the failed receipt could be written; that is no reason to lose the job.
+                        await self._note(self.queue.excuse(batches))
+                        return Again(self.policy.cap_s)
                     case Later(delay_s, spends_try):
                         log.warning("%s: %s; again in %.2f s", _named(batches), stop, delay_s)
                         await self._note((self.queue.spend_try if spends_try else self.queue.excuse)(batches))
@@ -133,13 +137,15 @@ class Hands:
     async def _refuse(self, batch: str) -> Verdict:
         """Fail the jobs of a batch whose payload cannot be read, so far as Redis still tells which they are."""
         log.error("batch %s is not JSON of this version, and is failed; nothing of it was unpickled", batch)
-        error = problem(Kind.UNREADABLE, "what stood in the queue is not a batch in JSON, or is of another version")
+        error = problem(
+            Kind.UNREADABLE,
+            UNREADABLE,
+        )
         waiting = await self.queue.waiting_of(batch)
         jobs = [(lost.ticket.collection, lost.job()) for lost in waiting]
         stray = as_id(batch)
         if not jobs and stray is not None:
-            job = Job(id=stray, candidates=[], values={}, fingerprint="", submitted_at=utc_now())
-            jobs = [(UNKNOWN_COLLECTION, job)]
+            jobs = [(UNKNOWN_COLLECTION, unknown_job(stray, utc_now()))]
         receipts: dict[UUID, Receipt] = {}
         for collection, job in jobs:
             verdict = await self._end([batch], collection, [job], spent=0, error=error)

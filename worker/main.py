@@ -30,13 +30,16 @@ async def add(ctx: dict[str, Any], batch: Batch | None) -> dict[str, int]:
     Raises arq's `Retry` to have it delivered again later.
     """
     hands = hands_of(ctx)
+    with contextlib.suppress(*REDIS_FAULTS):
+        # arq leases for ten seconds at least; a worker that dies here is to be followed sooner.
+        await hands.pulse.renew([ctx["job_id"]])
     match await hands.run([Delivery(ctx["job_id"], batch, ctx["job_try"])]):
         case Again(delay_s):
             raise Retry(defer=delay_s)
         case Ended(receipts):
             # Committed: should Redis be away now, the next delivery finds the receipts and comes here again.
             with contextlib.suppress(*REDIS_FAULTS):
-                await hands.queue.settle(receipts)
+                await hands.queue.settle(receipts, ctx["job_id"])
             return {"ended": len(receipts)}
 
 

@@ -37,6 +37,7 @@ class Runner:
         self._lease_s = lease_s
         self._picking = True
         self._running: set[asyncio.Task[None]] = set()
+        self._mine: set[str] = set()
         self._bell = asyncio.Event()
         self._redis_away = False
 
@@ -96,7 +97,11 @@ class Runner:
         if free <= 0:
             return
         deliveries = await self._queue.take(TAKE_BATCHES, self._lease_s)
-        for group in grouped(deliveries):
+        if again := [d.batch for d in deliveries if d.batch in self._mine]:
+            # A lease of ours ran out, and this took it up again: it still runs, and nobody died.
+            await self._queue.excuse(again)
+        for group in grouped(d for d in deliveries if d.batch not in self._mine):
+            self._mine.update(d.batch for d in group)
             task = asyncio.create_task(self._run(group), name=f"claim {group[0].batch}")
             self._running.add(task)
             task.add_done_callback(self._done)
@@ -106,14 +111,16 @@ class Runner:
         batches = [delivery.batch for delivery in group]
         try:
             verdict = await self._hands.run(group)
+            if isinstance(verdict, Again):
+                await self._queue.hand_back(batches, verdict.delay_s)
+            else:
+                await self._queue.finish(batches, verdict.receipts)
         except asyncio.CancelledError:
             with suppress(*REDIS_FAULTS):
                 await self._queue.hand_back(batches, 0)
             raise
-        if isinstance(verdict, Again):
-            await self._queue.hand_back(batches, verdict.delay_s)
-        else:
-            await self._queue.finish(batches, verdict.receipts)
+        finally:
+            self._mine.difference_update(batches)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

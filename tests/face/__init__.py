@@ -1,0 +1,1 @@
+"""The command, the client and the all-in-one server."""
