@@ -1,15 +1,16 @@
 """POST /add and POST /add/{collection}."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 
 from api.door import Door
 from api.jobs import show
 from api.problems import refuse, responses
-from api.requests import idempotency_key, read_body, wanted_wait_s
+from api.requests import idempotency_key, read_json, wanted_wait_s
 from shared.collections import Collection, InvalidAdd, MalformedAdd
 from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, MAX_KEY_LENGTH, JobView
 from shared.problems import Kind
@@ -38,28 +39,37 @@ HEADERS = [
 ]
 
 
+class ThinRoute(APIRoute):
+    """A route whose endpoint takes the request and makes the response by itself.
+
+    FastAPI documents it, and does none of its work for each call: on the hot path that was a fifth of the time.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return self.endpoint
+
+
 def install(app: FastAPI, door: Door) -> None:
     """A route for each collection, so that OpenAPI shows what each of them takes."""
-    router = APIRouter(tags=["add"])
+    _route(app, "/add", door, door.collections[DEFAULT_COLLECTION])
     for collection in door.collections.values():
-        _route(router, f"/add/{collection.name}", door, collection)
-    _route(router, "/add", door, door.collections[DEFAULT_COLLECTION])
+        _route(app, f"/add/{collection.name}", door, collection)
 
-    @router.post("/add/{collection}", include_in_schema=False)
+    @app.post("/add/{collection}", include_in_schema=False)
     async def unknown(collection: str) -> Response:
         door.collection(collection)
         raise AssertionError("a known collection has a route of its own")
 
-    app.include_router(router)
 
-
-def _route(router: APIRouter, path: str, door: Door, collection: Collection) -> None:
+def _route(app: FastAPI, path: str, door: Door, collection: Collection) -> None:
     is_default = collection.name == DEFAULT_COLLECTION
     said = "With no body: Max, Cody, Robby. " if is_default else ""
-    router.add_api_route(
+    app.router.add_api_route(
         path,
         _adder(door, collection),
         methods=["POST"],
+        route_class_override=ThinRoute,
+        tags=["add"],
         status_code=202,
         name=f"add_to_{collection.name}" if path != "/add" else "add",
         summary=f"Insert the first free candidate into {collection.name}",
@@ -81,11 +91,11 @@ def _content(collection: Collection) -> dict[str, Any]:
     return content
 
 
-def _adder(door: Door, collection: Collection) -> Callable[[Request], Awaitable[Response]]:
+def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     default = DEFAULT_BODY if collection.name == DEFAULT_COLLECTION else b"{}"
 
     async def add(request: Request) -> Response:
-        body = await read_body(request, door.settings.max_body_bytes)
+        body = await read_json(request, door.settings.max_body_bytes)
         try:
             wish = collection.parse_add(body or default)
         except MalformedAdd as error:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from api.grouping import Grouping
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
 from api.waiters import Waiters
 from shared.collections import Add, Collection
-from shared.contract import Job, JobView, Links, Status
+from shared.contract import Job, JobView, Status
 from shared.database import Database
 from shared.ids import as_id, keyed_id, new_id
 from shared.problems import Kind, problem
@@ -37,6 +38,7 @@ class Door:
     queue: Queue
     collections: dict[str, Collection]
     waiters: Waiters
+    grouping: Grouping
     blind_until: float = 0.0
 
     def collection(self, name: str) -> Collection:
@@ -49,7 +51,7 @@ class Door:
     async def submit(self, collection: Collection, add: Add, key: str | None) -> JobView:
         """Put `add` into the queue, once for each idempotency key, and return the job."""
         fingerprint = add.fingerprint(collection.name)
-        job = Job.model_construct(
+        job = Job(
             id=new_id() if key is None else keyed_id(CALLER, key),
             candidates=add.candidates,
             values=add.values,
@@ -58,7 +60,7 @@ class Door:
         )
         with queue_at_hand():
             try:
-                [submitted] = await self.queue.submit(collection.name, [job])
+                submitted = await self.grouping.submit(collection.name, job)
             except QueueFull:
                 raise refuse(Kind.QUEUE_FULL, f"{self.queue.limit} jobs are waiting; nothing was taken in") from None
         if submitted.held is not None:
@@ -68,13 +70,7 @@ class Door:
             # Redis no longer knew the key. What was queued just now is harmless: a worker finds the receipt.
             _same_add(receipt.fingerprint, fingerprint)
             return receipt.view()
-        return JobView(
-            id=job.id,
-            collection=collection.name,
-            status=Status.QUEUED,
-            submitted_at=job.submitted_at,
-            links=Links.of(job.id, collection.name),
-        )
+        return JobView.queued(job, collection.name)
 
     async def job(self, job_id: str) -> JobView:
         """Where the job stands: its receipt, else what Redis knows, else its receipt, for it may have just ended."""

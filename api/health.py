@@ -3,7 +3,7 @@
 import asyncio
 from typing import Literal
 
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
 from api.door import Door
@@ -29,14 +29,14 @@ class Ready(BaseModel):
 
 
 def install(app: FastAPI, door: Door) -> None:
-    router = APIRouter(tags=["health"])
 
-    @router.get("/health/live", summary="Whether the process answers")
+    @app.get("/health/live", tags=["health"], summary="Whether the process answers")
     async def live() -> Live:
         return Live()
 
-    @router.get(
+    @app.get(
         "/health/ready",
+        tags=["health"],
         summary="Whether adds are taken in, and whether they get done",
         description="503 only while no add can be taken in: the door stays open while the database or the workers "
         "are away, and says `degraded`.",
@@ -46,8 +46,6 @@ def install(app: FastAPI, door: Door) -> None:
     async def ready() -> Response:
         report = await _report(door)
         return Response(report.model_dump_json(), 503 if report.status == "unready" else 200, None, "application/json")
-
-    app.include_router(router)
 
 
 async def _report(door: Door) -> Ready:

@@ -1,6 +1,6 @@
 """GET and DELETE /jobs/{id}."""
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 
 from api.door import Door
 from api.problems import responses
@@ -25,7 +25,6 @@ def show(view: JobView, wait_s: float | None, *, pending: int) -> Response:
 
 
 def install(app: FastAPI, door: Door) -> None:
-    router = APIRouter(tags=["jobs"])
     prefer = {
         "parameters": [
             {
@@ -38,8 +37,9 @@ def install(app: FastAPI, door: Door) -> None:
         ]
     }
 
-    @router.get(
+    @app.get(
         "/jobs/{job_id}",
+        tags=["jobs"],
         summary="Where a job stands",
         response_model=JobView,
         responses=responses(*AWAY),
@@ -50,8 +50,9 @@ def install(app: FastAPI, door: Door) -> None:
         view = await (door.outcome(job_id, wait_s) if wait_s else door.job(job_id))
         return show(view, wait_s, pending=200)
 
-    @router.delete(
+    @app.delete(
         "/jobs/{job_id}",
+        tags=["jobs"],
         summary="Cancel a job",
         description="Exact: the job is cancelled and never inserts anything, or it is too late and stays as it is.",
         response_model=JobView,
@@ -59,8 +60,6 @@ def install(app: FastAPI, door: Door) -> None:
     )
     async def cancel(job_id: str) -> Response:
         return show(await door.cancel(job_id), None, pending=200)
-
-    app.include_router(router)
 
 
 def _too_late() -> dict[int | str, dict[str, object]]:

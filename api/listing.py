@@ -5,7 +5,7 @@ import binascii
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, FastAPI, Query
+from fastapi import FastAPI, Query
 from pydantic import BaseModel
 from sqlalchemy import Select, select, tuple_
 
@@ -40,14 +40,14 @@ class Page(CollectionView):
 
 
 def install(app: FastAPI, door: Door) -> None:
-    router = APIRouter(tags=["collections"])
 
-    @router.get("/collections", summary="What can be added to")
+    @app.get("/collections", tags=["collections"], summary="What can be added to")
     async def collections() -> Listing:
         return Listing(collections=[CollectionView(**_about(c)) for c in door.collections.values()])
 
-    @router.get(
+    @app.get(
         "/collections/{collection}",
+        tags=["collections"],
         summary="One collection and a page of its rows",
         responses=responses(Kind.UNKNOWN_COLLECTION, Kind.INVALID, Kind.DATABASE_AWAY),
     )
@@ -69,8 +69,6 @@ def install(app: FastAPI, door: Door) -> None:
         )
         return Page(**_about(chosen), rows=page, next=more)
 
-    app.include_router(router)
-
 
 def _about(collection: Collection) -> dict[str, Any]:
     return {
@@ -90,7 +88,7 @@ def _after(collection: Collection, cursor: str | None) -> Select[Any]:
 
 
 def _cursor(collection: Collection, row: Row) -> str:
-    return base64.urlsafe_b64encode(encode(collection.key_of(row))).decode().rstrip("=")
+    return base64.urlsafe_b64encode(encode(collection.keys_of([row])[0])).decode().rstrip("=")
 
 
 def _read_cursor(collection: Collection, cursor: str) -> tuple[Any, ...]:

@@ -6,8 +6,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import adds, health, jobs, listing, problems
+from api import adds, bulks, health, jobs, listing, problems
 from api.door import Door
+from api.grouping import Grouping
 from api.waiters import Waiters
 from shared.collections import load_collections
 from shared.database import Database, open_database
@@ -24,19 +25,28 @@ DESCRIPTION = (
 
 def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI:
     """The api on `database` and `queue`, which stay the caller's to close."""
-    door = Door(settings, database, queue, load_collections(settings.models), Waiters(queue))
+    collections = load_collections(settings.models)
+    door = Door(settings, database, queue, collections, Waiters(queue), Grouping(queue))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with beside(done=door.waiters.listen_for_ever()):
             yield
+        await door.grouping.close()
 
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
     app = FastAPI(
-        title="dibs", version="0.1.0", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
+        title="dibs",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.install(app)
     adds.install(app, door)
+    bulks.install(app, door)
     jobs.install(app, door)
     listing.install(app, door)
     health.install(app, door)
@@ -54,10 +64,12 @@ def app() -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with inner(app):
-            yield
-        await database.close()
-        await redis.aclose()
+        try:
+            async with inner(app):
+                yield
+        finally:
+            await database.close()
+            await redis.aclose(close_connection_pool=True)
 
     made.router.lifespan_context = lifespan
     return made

@@ -8,26 +8,32 @@ from api.problems import refuse
 from shared.contract import MAX_KEY_LENGTH
 from shared.problems import Kind
 
+NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
 _WAIT = re.compile(r'\bwait\s*=\s*"?(\d{1,9})"?', re.IGNORECASE)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+async def read_json(request: Request, limit: int) -> bytes:
     """The body, at most `limit` bytes of it, which must be JSON by its media type unless it is empty."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise refuse(Kind.TOO_LARGE, f"a body may have {limit} bytes")
-    parts: list[bytes] = []
-    size = 0
+    body = bytearray()
     async for part in request.stream():
-        size += len(part)
-        if size > limit:
+        body += part
+        if len(body) > limit:
             raise refuse(Kind.TOO_LARGE, f"a body may have {limit} bytes")
-        parts.append(part)
-    if size and not _is_json(request.headers.get("content-type", "")):
+    if body and not _is_json(request.headers.get("content-type", "")):
         raise refuse(Kind.MEDIA, "send the add with Content-Type: application/json")
-    return b"".join(parts)
+    return bytes(body)
+
+
+def require_ndjson(request: Request) -> None:
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in NDJSON:
+        raise refuse(Kind.MEDIA, f"send the lines with Content-Type: {NDJSON[0]}")
 
 
 def _is_json(content_type: str) -> bool:

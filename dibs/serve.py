@@ -24,7 +24,6 @@ from shared.migrate import is_current, migrate
 from shared.queue import Queue
 from shared.settings import Settings
 from worker.main import at_work, make_hands, make_runner
-from worker.runner import Runner
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
             await migrate(url, tables)
         except Exception as error:
             raise StartError(f"{name_of(url)} cannot be migrated: {sort_fault(error).detail}") from error
-    database = open_database(url, pool_size=settings.max_batches)
+    database = open_database(url, pool_size=settings.concurrency)
     try:
         await _check_schema(database, url)
         yield database
@@ -118,7 +117,7 @@ async def _check_schema(database: Database, url: str) -> None:
 
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Store]:
-    connections = settings.max_batches + MORE_CONNECTIONS
+    connections = settings.concurrency + MORE_CONNECTIONS
     if settings.redis_url is None:
         async with own_redis(settings.data_dir, connections=connections) as store:
             yield store
@@ -146,28 +145,18 @@ async def _working(
     runner = make_runner(settings, hands)
     told = asyncio.Event()
     async with at_work(hands):
-        # The queue in memory is drained before the worker is told: what runs still then has had its time.
-        work_grace_s = grace_s if store.outlives else 0
-        work = asyncio.create_task(runner.run_until(told, grace_s=work_grace_s), name="worker")
+        running = runner.run_until(told, grace_s=grace_s, drain=not store.outlives)
+        work = asyncio.create_task(running, name="worker")
         stop.depends_on(work)
         try:
             yield
         finally:
-            if not store.outlives:
-                await _drain(runner, stop, grace_s)
             told.set()
             if not await stop.unless_hurried(work):
                 await runner.stop_now()
             await asyncio.wait({work})
             if not store.outlives and (lost := await queue.depth()):
                 log.error("%d accepted jobs are lost with the queue in memory", lost)
-
-
-async def _drain(runner: Runner, stop: Stop, at_most_s: float) -> None:
-    draining = asyncio.create_task(runner.run_until_empty(at_most_s=at_most_s), name="drain")
-    if not await stop.unless_hurried(draining):
-        draining.cancel()
-    await asyncio.gather(draining, return_exceptions=True)
 
 
 def _announce(stop: Stop, line: str) -> None:

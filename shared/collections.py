@@ -4,14 +4,17 @@ import hashlib
 import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from decimal import Decimal
 from enum import Enum
 from functools import cached_property
+from operator import itemgetter
 from types import ModuleType
 from typing import Annotated, Any, NotRequired, cast
 
 import orjson
 from pydantic import (
+    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -19,7 +22,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
-from sqlalchemy import Column, Table, UniqueConstraint
+from sqlalchemy import Column, DateTime, Index, Table, UniqueConstraint
 from typing_extensions import TypedDict
 
 from shared.columns import UnsupportedColumn, annotation, is_given, is_key_type, is_required
@@ -65,6 +68,8 @@ class Add:
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -94,17 +99,21 @@ class Collection:
     def required(self) -> frozenset[str]:
         return frozenset(name for name, column in self.columns.items() if is_required(column))
 
-    def key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        return tuple(row[name] for name in self.key)
+    def keys_of(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+        if len(self.key) == 1:
+            name = self.key[0]
+            return [(row[name],) for row in rows]
+        return [*map(itemgetter(*self.key), rows)]
 
     def _row_type(self, *, strict: bool) -> Any:
         fields = {name: NotRequired[annotation(column)] for name, column in self.columns.items()}
         return _typed_dict(f"{self.name}_row", fields, strict=strict)
 
     @cached_property
-    def _stored(self) -> TypeAdapter[Row]:
-        """Reads a row as Redis carried it: the door was strict, here dates and decimals come as strings."""
-        return TypeAdapter(self._row_type(strict=False))
+    def _stored(self) -> TypeAdapter[list[Row]]:
+        """Reads rows as Redis carried them: the door was strict, here dates and decimals come as strings."""
+        row: Any = self._row_type(strict=False)
+        return TypeAdapter(list[row])
 
     @cached_property
     def _add(self) -> TypeAdapter[Any]:
@@ -137,6 +146,8 @@ class Collection:
 
     def _check_required(self, candidates: list[Row], values: Row) -> None:
         needed = self.required - values.keys()
+        if all(needed <= candidate.keys() for candidate in candidates):
+            return
         missing = [
             FieldError(pointer=_pointer(("candidates", place, name)), detail=f"column {name} is required")
             for place, candidate in enumerate(candidates)
@@ -147,8 +158,9 @@ class Collection:
 
     def rows(self, candidates: Iterable[Row], values: Row) -> list[Row]:
         """The candidates as rows of Python values, each with all it was given; raises `InvalidAdd`."""
+        whole = [{**values, **candidate} for candidate in candidates] if values else list(candidates)
         try:
-            rows = [self._stored.validate_python({**values, **candidate}) for candidate in candidates]
+            rows = self._stored.validate_python(whole)
         except ValidationError as error:
             raise InvalidAdd(_faults(error)) from None
         self._check_required(rows, {})
@@ -157,14 +169,23 @@ class Collection:
     def parse_key(self, key: Row) -> tuple[Any, ...]:
         """A key from outside as Python values; raises `InvalidAdd`."""
         try:
-            return self.key_of(self._stored.validate_python(key))
+            return self.keys_of([*self._stored.validate_python([key])])[0]
         except ValidationError as error:
             raise InvalidAdd(_faults(error)) from None
 
     def to_json(self, row: Mapping[str, Any]) -> Row:
         """A row from the database as the plain JSON that callers see."""
-        plain = {name: value.name if isinstance(value, Enum) else value for name, value in row.items()}
+        plain = dict(row)
+        for name, value in row.items():
+            if isinstance(value, Enum):
+                plain[name] = value.name
+            elif name in self._aware and value is not None and value.tzinfo is None:
+                plain[name] = value.replace(tzinfo=UTC)  # SQLite keeps no time zone; the door gave it UTC
         return dict(orjson.loads(encode(plain)))
+
+    @cached_property
+    def _aware(self) -> frozenset[str]:
+        return frozenset(c.name for c in self.table.columns if isinstance(c.type, DateTime) and c.type.timezone)
 
     @cached_property
     def json_schema(self) -> dict[str, Any]:
@@ -213,11 +234,22 @@ def collection_of(model: type[Any]) -> Collection | None:
 
 
 def _unique_keys(table: Table) -> list[tuple[str, ...]]:
-    found = [tuple(c.name for c in u.columns) for u in table.constraints if isinstance(u, UniqueConstraint)]
-    found += [tuple(c.name for c in i.columns) for i in table.indexes if i.unique]
+    """The keys that "on conflict" can name: not deferred, over whole columns, and for all rows."""
+    constraints = [u for u in table.constraints if isinstance(u, UniqueConstraint) and not u.deferrable]
+    found = [tuple(c.name for c in u.columns) for u in constraints]
+    found += [tuple(c.name for c in i.columns) for i in table.indexes if i.unique and _is_plain(i)]
     if not found and table.autoincrement_column is None and table.primary_key.columns:
         found = [tuple(c.name for c in table.primary_key.columns)]
     return sorted(set(found))
+
+
+def _primary_key(collection: Collection) -> tuple[str, ...]:
+    return tuple(column.name for column in collection.table.primary_key.columns)
+
+
+def _is_plain(index: Index) -> bool:
+    is_partial = any(index.dialect_options[name]["where"] is not None for name in ("postgresql", "sqlite"))
+    return not is_partial and all(isinstance(expression, Column) for expression in index.expressions)
 
 
 def _check(model: type[Any], collection: Collection) -> None:
@@ -230,6 +262,8 @@ def _check(model: type[Any], collection: Collection) -> None:
                 f"{model.__name__}.{name} cannot be part of a key: "
                 "it must be text, an integer, a date, a boolean or a UUID, and not null"
             )
+    if set(collection.key) not in [set(key) for key in (*_unique_keys(collection.table), _primary_key(collection))]:
+        raise CollectionError(f"{model.__name__}: __dibs_key__ {collection.key} has no unique constraint of its own")
     try:
         for column in collection.columns.values():
             annotation(column)

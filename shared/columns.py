@@ -23,8 +23,10 @@ class UnsupportedColumn(Exception):  # noqa: N818
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("must not contain the NUL character")
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise ValueError("must not contain unpaired surrogates")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not contain unpaired surrogates") from None
     return text
 
 
@@ -95,5 +97,11 @@ def is_required(column: sa.Column[Any]) -> bool:
 
 
 def is_key_type(column: sa.Column[Any]) -> bool:
-    """CHAR pads and Float rounds, so neither comes back as it went in."""
-    return isinstance(column.type, KEY_TYPES) and not isinstance(column.type, sa.CHAR) and not column.nullable
+    """Whether a value comes back as it went in: CHAR pads, Float rounds, an Enum of Python's comes as its member."""
+    kind = column.type
+    changes = (
+        isinstance(kind, sa.CHAR)
+        or (isinstance(kind, sa.Enum) and kind.enum_class is not None)
+        or (isinstance(kind, sa.Uuid) and not kind.as_uuid)
+    )
+    return isinstance(kind, KEY_TYPES) and not changes and not column.nullable

@@ -1,8 +1,9 @@
 """What crosses a border: the job as HTTP shows it, and the batch as Redis carries it."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,16 +39,28 @@ class Status(StrEnum):
 OUTCOMES = frozenset({Status.SUCCEEDED, Status.EXHAUSTED, Status.FAILED, Status.CANCELLED})
 
 
-class Job(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Job:
     """One add on its way to a worker. `candidates` and `values` hold columns by name, as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
     id: UUID
-    candidates: list[Row] = Field(min_length=1, max_length=MAX_CANDIDATES)
-    values: Row = {}
+    candidates: Annotated[list[Row], Field(max_length=MAX_CANDIDATES)]
+    values: Row
     fingerprint: str
     submitted_at: datetime
+    place: "Place | None" = None
+    error: Problem | None = None
+    """Set where the door found a line of a bulk to be no add: the worker has only to write the receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a bulk a job stands; lines count from 1."""
+
+    bulk: UUID
+    line: int
 
 
 class Batch(BaseModel):
@@ -106,3 +119,14 @@ class JobView(BaseModel):
     submitted_at: datetime
     finished_at: datetime | None = None
     links: Links
+
+    @classmethod
+    def queued(cls, job: Job, collection: str) -> "JobView":
+        """A job that was taken in just now; not validated again, for every submit makes one."""
+        return cls.model_construct(
+            id=job.id,
+            collection=collection,
+            status=Status.QUEUED,
+            submitted_at=job.submitted_at,
+            links=Links.model_construct(self=f"/jobs/{job.id}", collection=f"/collections/{collection}"),
+        )

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Table, event, make_url, text
-from sqlalchemy.dialects import postgresql, sqlite
+import orjson
+from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -58,6 +58,8 @@ def open_database(url: str, *, pool_size: int = 20) -> Database:
         return Database(reader, writer)
     engine = create_async_engine(
         url,
+        json_serializer=_dump_json,
+        json_deserializer=orjson.loads,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT_S,
@@ -70,9 +72,15 @@ def open_database(url: str, *, pool_size: int = 20) -> Database:
     return Database(engine, engine)
 
 
+def _dump_json(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
 def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
     engine = create_async_engine(
         url,
+        json_serializer=_dump_json,
+        json_deserializer=orjson.loads,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT_S,
@@ -94,10 +102,3 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
         connection.exec_driver_sql(begin)
 
     return engine
-
-
-def insert_unless_taken(session: AsyncSession, table: Table, key: tuple[str, ...]) -> Any:
-    """INSERT … ON CONFLICT (key) DO NOTHING in the words of the session's database."""
-    dialect = session.get_bind().dialect.name
-    insert: Any = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    return insert(table).on_conflict_do_nothing(index_elements=[table.c[name] for name in key])

@@ -1,6 +1,7 @@
 """Ids of jobs and batches."""
 
 import hashlib
+import secrets
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
@@ -18,10 +19,22 @@ def keyed_id(caller: str, idempotency_key: str) -> UUID:
     every trace of it.
     """
     digest = hashlib.sha256(f"{caller}\0{idempotency_key}".encode()).digest()
-    number = int.from_bytes(digest[:16])
+    return _version_8(int.from_bytes(digest[:16]))
+
+
+def new_bulk_id() -> UUID:
+    """A fresh id for a bulk: all of it random, for `line_id` gives its last 32 bits away."""
+    return _version_8(int.from_bytes(secrets.token_bytes(16)))
+
+
+def line_id(bulk: UUID, line: int) -> UUID:
+    """The id of the job in `line` of `bulk`: always the same, and next to its neighbours' in an index."""
+    return UUID(int=bulk.int & ~0xFFFFFFFF | line)
+
+
+def _version_8(number: int) -> UUID:
     number = number & ~(0xF << 76) | (8 << 76)
-    number = number & ~(0x3 << 62) | (2 << 62)
-    return UUID(int=number)
+    return UUID(int=number & ~(0x3 << 62) | (2 << 62))
 
 
 def as_id(text: str) -> UUID | None:

@@ -48,10 +48,19 @@ async def migrate(url: str, tables: Iterable[Table] = (), *, revision: str = "he
 
 
 async def is_current(engine: AsyncEngine) -> bool:
-    """Whether the schema is the one that this code was written for."""
+    """Whether the schema is the one that this code was written for, or a later one.
+
+    Migrations go first in a rolling deploy, so the old code must live with the new schema for a while.
+    """
     async with engine.connect() as connection:
         current = await connection.run_sync(_current)
-    return current == await asyncio.to_thread(head)
+    return current is not None and current not in await asyncio.to_thread(_outdated)
+
+
+def _outdated() -> set[str]:
+    """The revisions that came before the newest that this code knows."""
+    scripts = ScriptDirectory.from_config(config())
+    return {script.revision for script in scripts.walk_revisions()} - {head() or ""}
 
 
 def _run(connection: Connection, revision: str) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -65,6 +66,7 @@ class ReceiptRow(Base):
     __table_args__ = (
         CheckConstraint("status IN ('succeeded', 'exhausted', 'failed', 'cancelled')", name="status"),
         Index(None, "finished_at", "id"),
+        Index(None, "bulk", "line", postgresql_where=text("bulk IS NOT NULL"), sqlite_where=text("bulk IS NOT NULL")),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
@@ -75,5 +77,7 @@ class ReceiptRow(Base):
     choice: Mapped[int | None]
     tries: Mapped[int]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    bulk: Mapped[UUID | None] = mapped_column(Uuid)
+    line: Mapped[int | None]
     submitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime)

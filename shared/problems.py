@@ -14,6 +14,7 @@ class Kind(StrEnum):
     MALFORMED = "malformed"
     UNKNOWN_COLLECTION = "unknown-collection"
     UNKNOWN_JOB = "unknown-job"
+    UNKNOWN_BULK = "unknown-bulk"
     NOT_FOUND = "not-found"
     METHOD = "method-not-allowed"
     TOO_LATE = "too-late"
@@ -38,6 +39,7 @@ STATUS: dict[Kind, HTTPStatus] = {
     Kind.MALFORMED: HTTPStatus.BAD_REQUEST,
     Kind.UNKNOWN_COLLECTION: HTTPStatus.NOT_FOUND,
     Kind.UNKNOWN_JOB: HTTPStatus.NOT_FOUND,
+    Kind.UNKNOWN_BULK: HTTPStatus.NOT_FOUND,
     Kind.NOT_FOUND: HTTPStatus.NOT_FOUND,
     Kind.METHOD: HTTPStatus.METHOD_NOT_ALLOWED,
     Kind.TOO_LATE: HTTPStatus.CONFLICT,
@@ -55,11 +57,12 @@ TITLES: dict[Kind, str] = {
     Kind.MALFORMED: "The request cannot be read",
     Kind.UNKNOWN_COLLECTION: "There is no such collection",
     Kind.UNKNOWN_JOB: "There is no such job",
+    Kind.UNKNOWN_BULK: "There is no such bulk",
     Kind.NOT_FOUND: "There is nothing at this address",
     Kind.METHOD: "This address does not take that method",
     Kind.TOO_LATE: "The job has already ended",
     Kind.TOO_LARGE: "The request is too large",
-    Kind.MEDIA: "The body must be JSON",
+    Kind.MEDIA: "The body is of another media type",
     Kind.INVALID: "The add does not fit the collection",
     Kind.KEY_REUSED: "The idempotency key belongs to another add",
     Kind.QUEUE_FULL: "The queue is full",

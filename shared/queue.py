@@ -7,6 +7,7 @@ Keys, all with a time to live:
   {name}:waiting            sorted set of the jobs without a receipt, by the time of their submit
   {name}:ticket:{job}       what a job is until it has a receipt
   {name}:worker:{worker}    a living worker, and how many batches it runs; seconds
+  {name}:bulk:{bulk}        how far a bulk was taken in
   {name}:batch:{batch}      tries spent and deliveries excused, where there were any
 """
 
@@ -15,13 +16,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import orjson
-from arq.constants import in_progress_key_prefix, job_key_prefix
-from pydantic import BaseModel, ConfigDict
+from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -40,6 +42,12 @@ KEEP_TICKET = KEEP + timedelta(days=1)
 FUNCTION = "add"
 """The name by which arq finds the function that runs a batch."""
 
+TAKE_BYTES = 256 * 1024
+"""How much of payloads one taking of batches may bring; the last of them may go past it."""
+
+COUNT_DELIVERIES_S = 88_400
+"""How long arq counts the deliveries of a batch."""
+
 REDIS_FAULTS = (RedisError, OSError, TimeoutError)
 """What a client of Redis raises when Redis is away."""
 
@@ -50,15 +58,17 @@ class QueueFull(Exception):  # noqa: N818
     """More jobs wait than the limit allows; nothing was taken in."""
 
 
-class Ticket(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Ticket:
     """A job from its submit until its receipt."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     collection: str
     fingerprint: str
     submitted_at: datetime
     batch: UUID
+
+
+_TICKET = TypeAdapter(Ticket)
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Waiting:
 
     def job(self) -> Job:
         """Enough of the job to write a receipt about it; its candidates are in the batch."""
-        return Job.model_construct(
+        return Job(
             id=self.id,
             candidates=[],
             values={},
@@ -130,19 +140,48 @@ def load_payload(data: bytes) -> dict[str, Any]:
 
     What is no envelope of ours becomes a delivery of nothing, so that its jobs get their receipts too.
     """
+    envelope = _read_envelope(data)
+    batch, enqueued_ms = (envelope.a[0], envelope.et) if envelope else (None, 0)
+    return {"t": None, "f": FUNCTION, "a": [batch], "k": {}, "et": enqueued_ms}
+
+
+class Bulk(NamedTuple):
+    """What Redis knows of a bulk: its collection, the lines taken in so far, and whether those were all."""
+
+    collection: str
+    lines: int
+    complete: bool
+
+
+class Delivery(NamedTuple):
+    """A batch as it was handed out for the `number`th time, from 1; no `content` where it cannot be read."""
+
+    batch: str
+    content: Batch | None
+    number: int
+
+
+class _Envelope(BaseModel):
+    """arq's envelope around a batch: the function, its arguments, and what is arq's own."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    f: Literal["add"]
+    a: tuple[Batch]
+    et: int
+
+
+def _read_envelope(payload: bytes) -> _Envelope | None:
     try:
-        envelope = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        envelope = None
-    if isinstance(envelope, dict) and envelope.get("f") == FUNCTION and isinstance(envelope.get("a"), list):
-        return {
-            "t": None,
-            "f": FUNCTION,
-            "a": envelope["a"][:1] or [None],
-            "k": {},
-            "et": envelope.get("et") or 0,
-        }
-    return {"t": None, "f": FUNCTION, "a": [None], "k": {}, "et": 0}
+        return _Envelope.model_validate_json(payload)
+    except ValidationError:
+        return None
+
+
+def read_batch(payload: bytes) -> Batch | None:
+    """The batch in arq's envelope; None for whatever is no JSON of ours and of this version. Never unpickles."""
+    envelope = _read_envelope(payload)
+    return envelope.a[0] if envelope else None
 
 
 class Queue:
@@ -195,21 +234,44 @@ class Queue:
         ]
         for job in jobs:
             ticket = self._ticket(collection, job, batch)
-            args += [str(job.id), encode(ticket.model_dump()), encode(job.model_dump())]
+            args += [str(job.id), encode(ticket), encode(job)]
         full, *held = await self._submit(keys=keys, args=args)
         if full:
             raise QueueFull
         return [
-            Submitted(job.id, Ticket.model_validate_json(ticket) if ticket else None)
+            Submitted(job.id, _TICKET.validate_json(ticket) if ticket else None)
             for job, ticket in zip(jobs, held, strict=True)
         ]
 
-    async def take(self, count: int, lease_s: float) -> list[tuple[str, int]]:
-        """Lease up to `count` batches that may run now: each its id and its score, which arq wants to see."""
+    async def take(self, count: int, lease_s: float) -> list[Delivery]:
+        """Lease up to `count` batches that may run now, oldest first, in one round trip."""
         answer = await self._take(
-            keys=[self.batches], args=[now_ms(), count, int(lease_s * 1000), in_progress_key_prefix]
-        )
-        return [(batch.decode(), int(float(score))) for batch, score in zip(answer[::2], answer[1::2], strict=True)]
+            keys=[self.batches],
+            args=[
+                now_ms(), count, TAKE_BYTES, int(lease_s * 1000), COUNT_DELIVERIES_S,
+                in_progress_key_prefix, job_key_prefix, retry_key_prefix,
+            ],
+        )  # fmt: skip
+        return [
+            Delivery(batch.decode(), read_batch(payload), number)
+            for batch, number, payload in zip(answer[::3], answer[1::3], answer[2::3], strict=True)
+        ]
+
+    async def finish(self, batches: Sequence[str], jobs: Iterable[UUID]) -> None:
+        """Forget `batches` and `jobs`, which have their receipts, and tell whoever waits for them; one round trip."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zrem(self.batches, *batches)
+            for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix, self.progress_key("")):
+                pipe.delete(*(f"{prefix}{batch}" for batch in batches))
+            self._forget(pipe, [str(job) for job in jobs])
+            await pipe.execute()
+
+    async def hand_back(self, batches: Sequence[str], delay_s: float) -> None:
+        """Let anybody run `batches` after `delay_s`."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zadd(self.batches, dict.fromkeys(batches, now_ms() + int(delay_s * 1000)), xx=True)
+            pipe.delete(*(f"{in_progress_key_prefix}{batch}" for batch in batches))
+            await pipe.execute()
 
     async def scatter(self, batch: Batch) -> None:
         """Put each job of `batch` into the queue alone; the caller ends the batch itself."""
@@ -218,49 +280,70 @@ class Queue:
                 alone = new_id()
                 ticket = self._ticket(batch.collection, job, alone)
                 head, tail = _envelope(batch.collection)
-                pipe.set(f"{job_key_prefix}{alone}", head + encode(job.model_dump()) + tail, px=_ms(KEEP))
-                pipe.set(self.ticket_key(job.id), encode(ticket.model_dump()), px=_ms(KEEP_TICKET))
+                pipe.set(f"{job_key_prefix}{alone}", head + encode(job) + tail, px=_ms(KEEP))
+                pipe.set(self.ticket_key(job.id), encode(ticket), px=_ms(KEEP_TICKET))
                 pipe.zadd(self.batches, {str(alone): now_ms()})
+            pipe.pexpire(self.batches, _ms(KEEP_TICKET))
             await pipe.execute()
 
     def _ticket(self, collection: str, job: Job, batch: UUID) -> Ticket:
         return Ticket(collection=collection, fingerprint=job.fingerprint, submitted_at=job.submitted_at, batch=batch)
 
     async def look(self, job: UUID) -> Waiting | None:
-        """The state of a job without a receipt, or None where Redis knows of no such job."""
+        """The state of a job without a receipt; None where Redis has no ticket of it, or a damaged one."""
         keys = [self.ticket_key(job)]
         ticket_json, in_progress, tries = await self._look(
             keys=keys, args=[in_progress_key_prefix, f"{self.name}:batch:"]
         )
-        if not ticket_json:
+        try:
+            ticket = _TICKET.validate_json(ticket_json)
+        except ValidationError:
             return None
         status = Status.RUNNING if in_progress else Status.RETRYING if tries else Status.QUEUED
-        return Waiting(job, Ticket.model_validate_json(ticket_json), status, int(tries or 0))
+        return Waiting(job, ticket, status, int(tries or 0))
 
-    async def settle(self, jobs: Iterable[UUID], batch: UUID | str | None = None) -> None:
-        """Forget `jobs`, which have their receipts, and tell whoever waits for them."""
-        ids = [str(job) for job in jobs]
+    async def note_bulk(self, bulk: UUID, so_far: Bulk) -> None:
+        """Remember how far `bulk` was taken in."""
+        key = f"{self.name}:bulk:{bulk}"
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.delete(*(f"{self.name}:ticket:{job}" for job in ids))
-            pipe.zrem(self.waiting, *ids)
-            if batch is not None:
-                pipe.delete(self.progress_key(batch))
-            pipe.publish(self.done_channel, " ".join(ids))
+            pipe.hset(key, mapping={**so_far._asdict(), "complete": int(so_far.complete)})
+            pipe.pexpire(key, _ms(KEEP_TICKET))
             await pipe.execute()
 
-    async def spend_try(self, batch: str) -> None:
-        await self._count(batch, "tries")
+    async def bulk(self, bulk: UUID) -> Bulk | None:
+        fields = await self.redis.hmget(f"{self.name}:bulk:{bulk}", ["collection", "lines", "complete"])  # type: ignore[misc]  # as in progress
+        collection, lines, complete = fields
+        return Bulk(collection.decode(), int(lines), complete == b"1") if collection else None
 
-    async def excuse(self, batch: str) -> None:
-        """A delivery ended without an outcome and without anybody's fault."""
-        await self._count(batch, "excused")
-
-    async def _count(self, batch: str, field: str) -> None:
-        key = self.progress_key(batch)
+    async def settle(self, jobs: Iterable[UUID], batch: str | None = None) -> None:
+        """Forget `jobs`, which have their receipts, and tell whoever waits for them; and the progress of `batch`."""
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hincrby(key, field, 1)
-            pipe.hincrby(key, "excused", 1 if field == "tries" else 0)
-            pipe.pexpire(key, _ms(KEEP_TICKET))
+            if batch is not None:
+                pipe.delete(self.progress_key(batch))
+            self._forget(pipe, [str(job) for job in jobs])
+            await pipe.execute()
+
+    def _forget(self, pipe: Pipeline, jobs: Sequence[str]) -> None:
+        if not jobs:
+            return
+        pipe.delete(*(f"{self.name}:ticket:{job}" for job in jobs))
+        pipe.zrem(self.waiting, *jobs)
+        pipe.publish(self.done_channel, " ".join(jobs))
+
+    async def spend_try(self, batches: Iterable[str]) -> None:
+        """A delivery met a passing fault."""
+        await self._count(batches, {"tries": 1, "excused": 1})
+
+    async def excuse(self, batches: Iterable[str]) -> None:
+        """A delivery ended without an outcome and without anybody's fault."""
+        await self._count(batches, {"excused": 1})
+
+    async def _count(self, batches: Iterable[str], more: dict[str, int]) -> None:
+        async with self.redis.pipeline(transaction=True) as pipe:
+            for batch in batches:
+                for field, by in more.items():
+                    pipe.hincrby(self.progress_key(batch), field, by)
+                pipe.pexpire(self.progress_key(batch), _ms(KEEP_TICKET))
             await pipe.execute()
 
     async def progress(self, batch: str) -> tuple[int, int]:
@@ -277,10 +360,11 @@ class Queue:
         prefix = self.worker_key("")
         return [key.decode().removeprefix(prefix) async for key in self.redis.scan_iter(f"{prefix}*", count=1000)]
 
-    async def oldest(self, count: int) -> list[Waiting | UUID]:
-        """The `count` jobs that wait longest; a bare id where even the ticket is gone."""
-        ids = [UUID(raw.decode()) for raw in await self.redis.zrange(self.waiting, 0, count - 1)]
-        return [await self.look(job) or job for job in ids]
+    async def oldest(self, count: int) -> list[tuple[UUID, datetime, Waiting | None]]:
+        """The `count` jobs that wait longest, since when, and what `look` says of them."""
+        found = await self.redis.zrange(self.waiting, 0, count - 1, withscores=True)
+        ids = [(UUID(raw.decode()), datetime.fromtimestamp(score / 1000, UTC)) for raw, score in found]
+        return [(job, since, await self.look(job)) for job, since in ids]
 
     async def waiting_of(self, batch: str) -> list[Waiting]:
         """The jobs of `batch` that wait, found by their tickets; slow, for a batch whose payload is lost."""

@@ -3,19 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.contract import Job, JobView, Links, Row, Status
-from shared.database import insert_unless_taken
 from shared.models import ReceiptRow
 from shared.problems import Problem
+from shared.rows import insert_unless_taken, select_among
 
 TABLE: Table = ReceiptRow.__table__  # type: ignore[assignment]  # a mapped class has a Table
-READ_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Receipt:
     result: Row | None = None
     choice: int | None = None
     error: Problem | None = None
+    bulk: UUID | None = None
+    line: int | None = None
 
     @classmethod
     def _of(cls, job: Job, collection: str, status: Status, **more: Any) -> Self:
@@ -40,6 +42,8 @@ class Receipt:
             collection=collection,
             status=status,
             fingerprint=job.fingerprint,
+            bulk=job.place.bulk if job.place else None,
+            line=job.place.line if job.place else None,
             submitted_at=job.submitted_at,
             finished_at=datetime.now(UTC),
             **more,
@@ -78,13 +82,28 @@ class Receipt:
 
 async def read_receipts(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Receipt]:
     """The receipts that there are for `ids`, by id."""
-    found: dict[UUID, Receipt] = {}
-    wanted = list(ids)
-    for start in range(0, len(wanted), READ_AT_ONCE):
-        part = wanted[start : start + READ_AT_ONCE]
-        for row in await session.execute(select(TABLE).where(TABLE.c.id.in_(part))):
-            found[row.id] = _from_row(row._mapping)
-    return found
+    rows = await select_among(session, list(TABLE.columns), [TABLE.c.id], [(id_,) for id_ in ids])
+    return {row.id: _from_row(row._mapping) for row in rows}
+
+
+async def count_bulk(session: AsyncSession, bulk: UUID) -> dict[Status, int]:
+    """How many receipts of `bulk` there are of each status."""
+    counted = select(TABLE.c.status, func.count()).where(TABLE.c.bulk == bulk).group_by(TABLE.c.status)
+    return {Status(status): count for status, count in await session.execute(counted)}
+
+
+async def last_of_bulk(session: AsyncSession, bulk: UUID) -> tuple[str, int]:
+    """The collection of `bulk`, and the last of its lines that has a receipt."""
+    of_bulk = select(TABLE.c.collection, TABLE.c.line).where(TABLE.c.bulk == bulk)
+    last = (await session.execute(of_bulk.order_by(TABLE.c.line.desc()).limit(1))).one()
+    return last.collection, last.line
+
+
+async def read_bulk(session: AsyncSession, bulk: UUID, *, after: int, limit: int) -> dict[int, Receipt]:
+    """The receipts of the `limit` lines that follow on line `after`, by line."""
+    of_lines = TABLE.c.bulk == bulk, TABLE.c.line > after, TABLE.c.line <= after + limit
+    rows = await session.execute(select(TABLE).where(*of_lines))
+    return {row.line: _from_row(row._mapping) for row in rows}
 
 
 async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> set[UUID]:
@@ -97,13 +116,14 @@ async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> 
     rows = [_to_row(receipt) for receipt in sorted(receipts, key=lambda r: r.id)]
     if not rows:
         return set()
-    insert = insert_unless_taken(session, TABLE, ("id",)).returning(TABLE.c.id)
-    return set((await session.execute(insert, rows)).scalars())
+    return {row.id for row in await insert_unless_taken(session, TABLE, ["id"], rows, ["id"])}
 
 
 def _to_row(receipt: Receipt) -> dict[str, Any]:
-    error = receipt.error.model_dump(exclude_none=True) if receipt.error else None
-    return {name: getattr(receipt, name) for name in _NAMES} | {"error": error}
+    row = dict(zip(_NAMES, _values(receipt), strict=True))
+    if receipt.error is not None:
+        row["error"] = receipt.error.model_dump(exclude_none=True)
+    return row
 
 
 def _from_row(row: Any) -> Receipt:
@@ -112,3 +132,4 @@ def _from_row(row: Any) -> Receipt:
 
 
 _NAMES = tuple(Receipt.__dataclass_fields__)
+_values = attrgetter(*_NAMES)

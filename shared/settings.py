@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 DRIVERS = {
@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     max_wait_s: float = Field(30.0, ge=0, le=600)
     """The longest that `Prefer: wait` may hold a request."""
 
-    max_batches: int = Field(20, ge=1, le=1000)
-    """Batches that one worker runs at a time, each with a database connection of its own."""
+    concurrency: int = Field(4, ge=1, le=1000)
+    """Claims that one worker runs at a time, each with a database connection of its own."""
     poll_delay_s: float = Field(0.5, gt=0, le=60)
     """How often an idle worker looks at the queue when nothing woke it."""
     lease_s: float = Field(4.0, ge=1, le=300)
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
 
     @property
     def embedded_database_url(self) -> str:
-        return f"sqlite+aiosqlite:///{self.data_dir / 'dibs.db'}"
+        return URL.create(DRIVERS["sqlite"], database=str(self.data_dir / "dibs.db")).render_as_string()
 
     def need(self, name: str) -> str:
         """The value of `name`, or the error that tells how to set it."""

@@ -5,10 +5,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
-CANCEL_AGAIN_S = 0.5
+CANCEL_AGAIN_S = 15.0
+"""Longer than SQLite waits for a lock: a second cancel while SQLAlchemy closes a connection would hang it."""
+
+CANCEL_LOOP_AGAIN_S = 0.5
+"""For loops that talk to nothing but Redis."""
 
 
-async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+async def cancel(tasks: Iterable[asyncio.Task[Any]], *, again_s: float = CANCEL_AGAIN_S) -> None:
     """Cancel `tasks` until they are gone.
 
     Once is not enough: on Python 3.11 `asyncio.wait_for` swallows a cancel that arrives together with its
@@ -18,15 +22,17 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        _, pending = await asyncio.wait(pending, timeout=again_s)
 
 
 @asynccontextmanager
-async def beside(**coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def beside(
+    *, again_s: float = CANCEL_LOOP_AGAIN_S, **coroutines: Coroutine[Any, Any, None]
+) -> AsyncIterator[None]:
     """Run `coroutines`, named by their keywords, for as long as the block lasts."""
     tasks = [asyncio.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
     try:
         yield
     finally:
-        await cancel(tasks)
+        await cancel(tasks, again_s=again_s)
         await asyncio.gather(*tasks, return_exceptions=True)

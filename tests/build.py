@@ -55,7 +55,7 @@ def make_handle_job(tenant: str, /, *handles: str, **values: Any) -> Job:
 
 
 def make_wishes(collection: Collection, jobs: Iterable[Job]) -> list[Wish]:
-    return [Wish(job, collection.rows(job.candidates, job.values)) for job in jobs]
+    return [Wish.of(job, collection) for job in jobs]
 
 
 def make_payload(collection: Collection, jobs: Iterable[Job]) -> dict[str, Any]:

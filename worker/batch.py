@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, select
@@ -18,6 +19,10 @@ from worker.claim import Wish, claim
 log = logging.getLogger(__name__)
 
 
+UNKNOWN_COLLECTION = "unknown"
+"""What the receipt of a job says of whose collection nothing is known any more."""
+
+
 class Interrupted(Exception):  # noqa: N818
     """The batch met a fault that is nobody's in it; jobs without a receipt are as they were."""
 
@@ -31,24 +36,33 @@ async def end_jobs(
 ) -> dict[UUID, Receipt]:
     """The receipts of `jobs`, by id; `tries` is what they will say of themselves. Raises `Interrupted`."""
     wishes: list[Wish] = []
-    ended: dict[UUID, Receipt] = {}
+    refused: list[Receipt] = []
     for job in jobs:
         try:
-            wishes.append(Wish(job, collection.rows(job.candidates, job.values)))
-        except InvalidAdd as error:
-            ended |= await fail_jobs(sessions, collection.name, [job], _misfit(error), tries=tries)
-    return ended | await _claim_or_split(sessions, collection, wishes, tries)
+            if job.error is None:
+                wishes.append(Wish.of(job, collection))
+                continue
+            error = job.error
+        except InvalidAdd as misfit:
+            error = _misfit(misfit)
+        refused.append(Receipt.failed(job, collection.name, tries=tries, error=error))
+    ended = await fail(sessions, refused) if refused else {}
+    return ended | (await _claim_or_split(sessions, collection, wishes, tries) if wishes else {})
 
 
 async def fail_jobs(
     sessions: Sessions, collection: str, jobs: Sequence[Job], error: Problem, *, tries: int
 ) -> dict[UUID, Receipt]:
     """Write a failed receipt for each of `jobs`; one that has a receipt keeps it. Raises `Interrupted`."""
-    receipts = [Receipt.failed(job, collection, tries=tries, error=error) for job in jobs]
+    return await fail(sessions, [Receipt.failed(job, collection, tries=tries, error=error) for job in jobs])
+
+
+async def fail(sessions: Sessions, receipts: Sequence[Receipt]) -> dict[UUID, Receipt]:
+    """Write `receipts` unless their jobs have some, and return what stands. Raises `Interrupted`."""
     try:
         async with sessions.begin() as session:
             await write_receipts(session, receipts)
-            return await read_receipts(session, [job.id for job in jobs])
+            return await read_receipts(session, [receipt.id for receipt in receipts])
     except Exception as cause:
         raise Interrupted(sort_fault(cause)) from cause
 
@@ -97,6 +111,11 @@ async def _has_parent(session: AsyncSession, constraint: ForeignKeyConstraint, r
         return True
     parents = select(constraint.referred_table).where(*(column == value for column, value in given))
     return (await session.execute(parents.limit(1))).first() is not None
+
+
+def unknown_job(id_: UUID, since: datetime) -> Job:
+    """A job of which only the id is left, for its failed receipt."""
+    return Job(id_, candidates=[], values={}, fingerprint="", submitted_at=since)
 
 
 def _misfit(error: InvalidAdd) -> Problem:

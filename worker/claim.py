@@ -10,29 +10,31 @@ never in a circle.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.collections import Collection
 from shared.contract import Job, Row
-from shared.database import Sessions, insert_unless_taken
+from shared.database import Sessions
 from shared.receipts import Receipt, read_receipts, write_receipts
-
-Key = tuple[Any, ...]
-
-# PostgreSQL takes 32,767 parameters in a statement, SQLite 32,766 by default.
-MAX_PARAMETERS = 32_000
+from shared.rows import Key, insert_unless_taken, select_among
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Wish:
-    """A job with its candidates as rows that the database can take, in order of preference."""
+    """A job with its candidates, in order of preference, as rows that the database can take and as their keys."""
 
     job: Job
     rows: Sequence[Row]
+    keys: Sequence[Key]
+
+    @classmethod
+    def of(cls, job: Job, collection: Collection) -> "Wish":
+        """Raises `InvalidAdd` where a candidate does not fit the collection."""
+        rows = collection.rows(job.candidates, job.values)
+        return cls(job, rows, collection.keys_of(rows))
 
 
 class Pick(NamedTuple):
@@ -59,7 +61,8 @@ async def claim(
     A job that already had one keeps it. Raises whatever the database raises; then the round it came from is
     rolled back, and jobs of earlier rounds keep their receipts.
     """
-    undecided = list(wishes)
+    # A job may stand in two batches that are claimed together; the first counts.
+    undecided = list({wish.job.id: wish for wish in reversed(list(wishes))}.values())[::-1]
     ended: dict[UUID, Receipt] = {}
     lost: set[Key] = set()
     while undecided:
@@ -80,7 +83,7 @@ async def _round(
     known = await read_receipts(session, [wish.job.id for wish in wishes])
     open_wishes = [wish for wish in wishes if wish.job.id not in known]
     taken = lost | await _taken(session, collection, open_wishes)
-    picks, empty_handed = plan(collection, open_wishes, taken)
+    picks, empty_handed = plan(open_wishes, taken)
     won = await _insert(session, collection, picks)
     receipts = [Receipt.exhausted(wish.job, collection.name, tries=tries) for wish in empty_handed]
     receipts += [
@@ -93,7 +96,7 @@ async def _round(
     return known | {r.id: r for r in receipts}, {p.key for p in picks if p.key not in won}
 
 
-def plan(collection: Collection, wishes: Iterable[Wish], taken: set[Key]) -> tuple[list[Pick], list[Wish]]:
+def plan(wishes: Iterable[Wish], taken: set[Key]) -> tuple[list[Pick], list[Wish]]:
     """Who tries for what: each job its first candidate not in `taken`, earlier jobs first, nobody the same.
 
     Returns the picks in the order of their keys, and the jobs for which nothing is left. Those are exhausted
@@ -103,8 +106,7 @@ def plan(collection: Collection, wishes: Iterable[Wish], taken: set[Key]) -> tup
     picks: list[Pick] = []
     empty_handed: list[Wish] = []
     for wish in wishes:
-        keys = (collection.key_of(row) for row in wish.rows)
-        pick = next((Pick(key, wish, place) for place, key in enumerate(keys) if key not in gone), None)
+        pick = next((Pick(key, wish, place) for place, key in enumerate(wish.keys) if key not in gone), None)
         if pick is None:
             empty_handed.append(wish)
         else:
@@ -115,23 +117,18 @@ def plan(collection: Collection, wishes: Iterable[Wish], taken: set[Key]) -> tup
 
 async def _taken(session: AsyncSession, collection: Collection, wishes: Iterable[Wish]) -> set[Key]:
     columns = [collection.table.c[name] for name in collection.key]
-    wanted = list({collection.key_of(row): None for wish in wishes for row in wish.rows})
-    taken: set[Key] = set()
-    step = MAX_PARAMETERS // len(columns)
-    for start in range(0, len(wanted), step):
-        part = wanted[start : start + step]
-        among = columns[0].in_([key[0] for key in part]) if len(columns) == 1 else tuple_(*columns).in_(part)
-        taken.update(tuple(row) for row in await session.execute(select(*columns).where(among)))
-    return taken
+    wanted = list({key: None for wish in wishes for key in wish.keys})
+    return {tuple(row) for row in await select_among(session, columns, columns, wanted)}
 
 
 async def _insert(session: AsyncSession, collection: Collection, picks: Sequence[Pick]) -> dict[Key, Row]:
     """Insert the picks in the order of their keys and return, by key, the rows of those that found it free."""
-    insert = insert_unless_taken(session, collection.table, collection.key).returning(*collection.table.columns)
+    names = [column.name for column in collection.table.columns]
     won: dict[Key, Row] = {}
     # One statement takes one set of columns; neighbours with the same set go together and the order stays.
-    for _, same in groupby(picks, key=lambda pick: pick.row.keys()):
-        for row in (await session.execute(insert, [pick.row for pick in same])).mappings():
-            plain = {str(name): value for name, value in row.items()}
-            won[collection.key_of(plain)] = collection.to_json(plain)
+    for _, same in groupby(picks, key=lambda pick: tuple(pick.row)):
+        rows = [pick.row for pick in same]
+        for values in await insert_unless_taken(session, collection.table, collection.key, rows, names):
+            row = dict(zip(names, values, strict=True))
+            won[collection.keys_of([row])[0]] = collection.to_json(row)
     return won

@@ -1,4 +1,4 @@
-"""What a worker holds, and what it does with one delivery of a batch."""
+"""What a worker holds, and what it does with the batches that were handed to it."""
 
 import asyncio
 import logging
@@ -7,30 +7,44 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from uuid import UUID
 
-from arq.worker import Retry
-from pydantic import ValidationError
-
 from shared.collections import Collection
-from shared.contract import Batch, Job
+from shared.contract import Job
 from shared.database import Database
 from shared.faults import Fault, FaultClass
 from shared.ids import as_id
 from shared.problems import Kind, Problem, problem
-from shared.queue import REDIS_FAULTS, Queue, utc_now
+from shared.queue import REDIS_FAULTS, Delivery, Queue, utc_now
 from shared.receipts import Receipt
-from worker.batch import Interrupted, end_jobs, fail_jobs
+from worker.batch import UNKNOWN_COLLECTION, Interrupted, end_jobs, fail_jobs, unknown_job
 from worker.outage import Outage
 from worker.pulse import Pulse
 from worker.retry import GiveUp, Later, Policy, Wait, decide
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_COLLECTION = "unknown"
+UNREADABLE = "the queue holds nothing of the job that can be read: it is damaged, expired or of another version"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Every job of the batches has its receipt; none where the jobs went on in batches of their own."""
+
+    receipts: dict[UUID, Receipt]
+
+
+@dataclass(frozen=True)
+class Again:
+    """The batches are to be handed out again after `delay_s`."""
+
+    delay_s: float
+
+
+Verdict = Ended | Again
 
 
 @dataclass
 class Hands:
-    """Born at an entrypoint, passed to the arq functions in their context. Holds factories, never a session."""
+    """Born at an entrypoint, passed to whatever runs batches. Holds factories, never a session."""
 
     database: Database
     queue: Queue
@@ -38,66 +52,81 @@ class Hands:
     policy: Policy
     pulse: Pulse
     outage: Outage
+    slots: asyncio.Semaphore
     max_deaths: int
     random: Random = field(default_factory=Random)
 
-    async def run(self, batch_id: str, payload: object, deliveries: int) -> dict[UUID, Receipt]:
-        """One delivery of a batch, from arq's hand into receipts; raises arq's `Retry` to have it again later."""
-        try:
-            batch = Batch.model_validate(payload)
-        except ValidationError as error:
-            log.error("batch %s is none of ours: %s", batch_id, error.errors(include_input=False)[0]["msg"])
-            return await self.refuse(batch_id)
-        with self.pulse.lease(batch_id):
+    async def run(self, deliveries: Sequence[Delivery]) -> Verdict:
+        """Run batches of one collection as one claim. Several at once only when each is handed out the first time.
+
+        A cancel leaves the jobs as they are, with no try spent.
+        """
+        batches = [delivery.batch for delivery in deliveries]
+        # The lease is kept while waiting for a slot, too.
+        with self.pulse.lease(batches):
             try:
-                return await self._deliver(batch_id, batch, deliveries)
+                async with self.slots:
+                    if len(deliveries) == 1:
+                        return await self._run_one(deliveries[0])
+                    return await self._run_fresh(deliveries)
             except asyncio.CancelledError:
-                await self._note(self.queue.excuse(batch_id))
+                await self._note(self.queue.excuse(batches))
                 raise
 
-    async def _deliver(self, batch_id: str, batch: Batch, deliveries: int) -> dict[UUID, Receipt]:
-        spent, excused = await self.queue.progress(batch_id) if deliveries > 1 else (0, 0)
-        if deliveries - 1 - excused >= self.max_deaths:
-            if len(batch.jobs) > 1:
-                log.error("batch %s: %d workers died under it; its jobs go on one by one", batch_id, deliveries - 1)
-                await self.queue.scatter(batch)
-                return {}
-            error = problem(Kind.POISON, f"{deliveries - 1 - excused} workers died while they ran this job")
-            return await self._settled(batch_id, batch, batch.jobs, error, spent)
-        return await self._settled(batch_id, batch, batch.jobs, None, spent)
+    async def _run_one(self, delivery: Delivery) -> Verdict:
+        if delivery.content is None:
+            return await self._refuse(delivery.batch)
+        if delivery.number == 1:
+            return await self._run_fresh([delivery])
+        spent, excused = await self.queue.progress(delivery.batch)
+        deaths = delivery.number - 1 - excused
+        collection, jobs = delivery.content.collection, delivery.content.jobs
+        if deaths < self.max_deaths:
+            return await self._end([delivery.batch], collection, jobs, spent=spent)
+        if len(jobs) > 1:
+            log.error("batch %s: %d workers died under it; its jobs go on one by one", delivery.batch, deaths)
+            await self.queue.scatter(delivery.content)
+            return Ended({})
+        error = problem(Kind.POISON, f"{deaths} workers died while they ran this job")
+        return await self._end([delivery.batch], collection, jobs, spent=spent, error=error)
 
-    async def _settled(
-        self, batch_id: str, batch: Batch, jobs: Sequence[Job], error: Problem | None, spent: int
-    ) -> dict[UUID, Receipt]:
-        receipts = await self._end(batch_id, batch.collection, jobs, error, spent)
-        # The receipts are committed: should Redis be away now, the next delivery finds them and comes here again.
-        await self._note(self.queue.settle(receipts, batch_id))
-        return receipts
+    async def _run_fresh(self, deliveries: Sequence[Delivery]) -> Verdict:
+        contents = [delivery.content for delivery in deliveries if delivery.content is not None]
+        jobs = [job for content in contents for job in content.jobs]
+        return await self._end([d.batch for d in deliveries], contents[0].collection, jobs, spent=0)
 
     async def _end(
-        self, batch_id: str, collection: str, jobs: Sequence[Job], error: Problem | None, spent: int
-    ) -> dict[UUID, Receipt]:
+        self, batches: Sequence[str], collection: str, jobs: Sequence[Job], *, spent: int, error: Problem | None = None
+    ) -> Verdict:
         """Receipts for `jobs`: failed with `error` if there is one, else by the claim."""
-        sessions, known = self.database.writes, self.collections.get(collection)
-        if known is None and error is None:
-            error = problem(Kind.UNKNOWN_COLLECTION, f"this worker knows no collection {collection!r}")
         while True:
             try:
-                if error is not None or known is None:
-                    assert error is not None
-                    return await fail_jobs(sessions, collection, jobs, error, tries=spent + 1)
-                return await end_jobs(sessions, known, jobs, tries=spent + 1)
+                return Ended(await self._receipts(collection, jobs, spent + 1, error))
             except Interrupted as stop:
                 match decide(await self._judged(stop.fault), tries_spent=spent, policy=self.policy, random=self.random):
                     case Wait():
                         await self.outage.over()
-                    case GiveUp(problem_):
+                    case GiveUp(problem_) if error is None:
                         error = problem_
+                    case GiveUp():
+                        # Not even the failed receipt could be written; that is no reason to lose the job.
+                        await self._note(self.queue.excuse(batches))
+                        return Again(self.policy.cap_s)
                     case Later(delay_s, spends_try):
-                        log.warning("batch %s: %s; again in %.2f s", batch_id, stop, delay_s)
-                        count = self.queue.spend_try if spends_try else self.queue.excuse
-                        await self._note(count(batch_id))
-                        raise Retry(defer=delay_s) from stop
+                        log.warning("%s: %s; again in %.2f s", _named(batches), stop, delay_s)
+                        await self._note((self.queue.spend_try if spends_try else self.queue.excuse)(batches))
+                        return Again(delay_s)
+
+    async def _receipts(
+        self, collection: str, jobs: Sequence[Job], tries: int, error: Problem | None
+    ) -> dict[UUID, Receipt]:
+        known = self.collections.get(collection)
+        if known is None and error is None:
+            error = problem(Kind.UNKNOWN_COLLECTION, f"this worker knows no collection {collection!r}")
+        if known is None or error is not None:
+            assert error is not None
+            return await fail_jobs(self.database.writes, collection, jobs, error, tries=tries)
+        return await end_jobs(self.database.writes, known, jobs, tries=tries)
 
     async def _judged(self, fault: Fault) -> Fault:
         """A timeout is an outage if the database answers nobody else either."""
@@ -105,20 +134,25 @@ class Hands:
             return replace(fault, kind=FaultClass.OUTAGE)
         return fault
 
-    async def refuse(self, batch_id: str) -> dict[UUID, Receipt]:
+    async def _refuse(self, batch: str) -> Verdict:
         """Fail the jobs of a batch whose payload cannot be read, so far as Redis still tells which they are."""
-        waiting = await self.queue.waiting_of(batch_id)
-        error = problem(Kind.UNREADABLE, "what stood in the queue is not a batch in JSON, or is of another version")
+        log.error("batch %s is not JSON of this version, and is failed; nothing of it was unpickled", batch)
+        error = problem(
+            Kind.UNREADABLE,
+            UNREADABLE,
+        )
+        waiting = await self.queue.waiting_of(batch)
+        jobs = [(lost.ticket.collection, lost.job()) for lost in waiting]
+        stray = as_id(batch)
+        if not jobs and stray is not None:
+            jobs = [(UNKNOWN_COLLECTION, unknown_job(stray, utc_now()))]
         receipts: dict[UUID, Receipt] = {}
-        for lost in waiting:
-            receipts |= await self._end(batch_id, lost.ticket.collection, [lost.job()], error, lost.tries)
-        stray = as_id(batch_id)
-        if not waiting and stray is not None:
-            job = Job.model_construct(id=stray, candidates=[], values={}, fingerprint="", submitted_at=utc_now())
-            receipts |= await self._end(batch_id, UNKNOWN_COLLECTION, [job], error, 0)
-        if receipts:
-            await self._note(self.queue.settle(receipts, batch_id))
-        return receipts
+        for collection, job in jobs:
+            verdict = await self._end([batch], collection, [job], spent=0, error=error)
+            if isinstance(verdict, Again):
+                return verdict
+            receipts |= verdict.receipts
+        return Ended(receipts)
 
     async def _note(self, command: Awaitable[None]) -> None:
         """Tell Redis something that may be lost without harm."""
@@ -126,3 +160,7 @@ class Hands:
             await command
         except REDIS_FAULTS:
             log.debug("not noted in Redis", exc_info=True)
+
+
+def _named(batches: Sequence[str]) -> str:
+    return f"batch {batches[0]}" + (f" and {len(batches) - 1} more" if len(batches) > 1 else "")

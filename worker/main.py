@@ -1,17 +1,19 @@
 """The worker's entrypoints: `arq worker.main.WorkerSettings`, and the parts of `dibs worker` and `dibs serve`."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from arq.worker import Function, func
+from arq.worker import Function, Retry, func
 
 from shared.collections import load_collections
+from shared.contract import Batch
 from shared.database import Database, open_database
-from shared.queue import FUNCTION, Queue, dump_payload, load_payload, open_redis
+from shared.queue import FUNCTION, REDIS_FAULTS, Delivery, Queue, dump_payload, load_payload, open_redis
 from shared.settings import Settings
-from shared.tasks import beside
-from worker.hands import Hands
+from shared.tasks import CANCEL_AGAIN_S, beside
+from worker.hands import Again, Ended, Hands
 from worker.outage import Outage
 from worker.pulse import Pulse
 from worker.reaper import reap_for_ever
@@ -22,10 +24,23 @@ from worker.runner import Runner
 SPARE_CONNECTIONS = 10
 
 
-async def add(ctx: dict[str, Any], payload: object) -> dict[str, int]:
-    """The arq function: one delivery of a batch. Returns how many of its jobs have their receipts."""
-    receipts = await hands_of(ctx).run(ctx["job_id"], payload, ctx["job_try"])
-    return {"ended": len(receipts)}
+async def add(ctx: dict[str, Any], batch: Batch | None) -> dict[str, int]:
+    """The arq function: one delivery of a batch. Returns how many of its jobs have their receipts.
+
+    Raises arq's `Retry` to have it delivered again later.
+    """
+    hands = hands_of(ctx)
+    with contextlib.suppress(*REDIS_FAULTS):
+        # arq leases for ten seconds at least; a worker that dies here is to be followed sooner.
+        await hands.pulse.renew([ctx["job_id"]])
+    match await hands.run([Delivery(ctx["job_id"], batch, ctx["job_try"])]):
+        case Again(delay_s):
+            raise Retry(defer=delay_s)
+        case Ended(receipts):
+            # Committed: should Redis be away now, the next delivery finds the receipts and comes here again.
+            with contextlib.suppress(*REDIS_FAULTS):
+                await hands.queue.settle(receipts, ctx["job_id"])
+            return {"ended": len(receipts)}
 
 
 def hands_of(ctx: dict[str, Any]) -> Hands:
@@ -46,6 +61,7 @@ def make_hands(settings: Settings, database: Database, queue: Queue) -> Hands:
         policy=Policy(max_tries=settings.max_tries),
         pulse=Pulse(queue, settings.lease_s),
         outage=Outage(database.answers),
+        slots=asyncio.Semaphore(settings.concurrency),
         max_deaths=settings.max_deaths,
     )
 
@@ -55,16 +71,16 @@ async def at_work(hands: Hands) -> AsyncIterator[None]:
     """What must go on beside the batches: the pulse, and the search for lost jobs."""
     reaper = reap_for_ever(hands.queue, hands.database.writes)
     try:
-        async with beside(pulse=hands.pulse.beat_for_ever(), reaper=reaper):
+        async with beside(pulse=hands.pulse.beat_for_ever()), beside(again_s=CANCEL_AGAIN_S, reaper=reaper):
             yield
     finally:
         await hands.outage.close()
 
 
 def arq_options(settings: Settings) -> dict[str, Any]:
-    """What any arq worker must be told to keep the promises of dibs."""
+    """What arq's own worker must be told to keep the promises of dibs."""
     return {
-        "max_jobs": settings.max_batches,
+        "max_jobs": settings.concurrency,
         "poll_delay": settings.poll_delay_s,
         # No timeout of arq's: it would end a job without a receipt. Statements have theirs. arq makes a lease
         # of 10 s of it, which the pulse shortens.
@@ -80,12 +96,11 @@ def arq_options(settings: Settings) -> dict[str, Any]:
 
 
 def make_runner(settings: Settings, hands: Hands) -> Runner:
-    options = arq_options(settings) | {"ctx": {"hands": hands}}
-    return Runner(functions(), hands.queue, lease_s=settings.lease_s, **options)
+    return Runner(hands, concurrency=settings.concurrency, poll_delay_s=settings.poll_delay_s, lease_s=settings.lease_s)
 
 
 def open_queue(settings: Settings) -> Queue:
-    redis = open_redis(settings.need("redis_url"), connections=settings.max_batches + SPARE_CONNECTIONS)
+    redis = open_redis(settings.need("redis_url"), connections=settings.concurrency + SPARE_CONNECTIONS)
     return Queue(redis, settings.queue_name, limit=settings.queue_limit)
 
 
@@ -95,7 +110,7 @@ def arq_settings(settings: Settings) -> type:
     stack = contextlib.AsyncExitStack()
 
     async def on_startup(ctx: dict[str, Any]) -> None:
-        database = open_database(settings.need("database_url"), pool_size=settings.max_batches)
+        database = open_database(settings.need("database_url"), pool_size=settings.concurrency)
         stack.push_async_callback(database.close)
         ctx["hands"] = make_hands(settings, database, queue)
         await stack.enter_async_context(at_work(ctx["hands"]))

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from arq.constants import in_progress_key_prefix
@@ -26,12 +26,12 @@ class Pulse:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     @contextmanager
-    def lease(self, batch: str) -> Iterator[None]:
-        self._held.add(batch)
+    def lease(self, batches: Iterable[str]) -> Iterator[None]:
+        self._held.update(batches)
         try:
             yield
         finally:
-            self._held.discard(batch)
+            self._held.difference_update(batches)
 
     async def beat_for_ever(self) -> None:
         while True:
@@ -42,10 +42,13 @@ class Pulse:
                 log.debug("no pulse", exc_info=True)
             await asyncio.sleep(self._lease_ms / 1000 / BEATS_PER_LEASE)
 
-    async def _beat(self) -> None:
+    async def renew(self, batches: Iterable[str]) -> None:
+        """Let the leases of `batches` begin anew, where they still exist: a lost one is another worker's by now."""
         async with self._queue.redis.pipeline(transaction=False) as pipe:
-            for batch in self._held:
-                # Only what still exists: a lease that was lost belongs to another worker by now.
+            for batch in tuple(batches):
                 pipe.pexpire(f"{in_progress_key_prefix}{batch}", self._lease_ms)
-            pipe.set(self._queue.worker_key(self.name), len(self._held), px=self._lease_ms)
             await pipe.execute()
+
+    async def _beat(self) -> None:
+        await self.renew(self._held)
+        await self._queue.redis.set(self._queue.worker_key(self.name), len(self._held), px=self._lease_ms)

@@ -9,8 +9,8 @@ import logging
 
 from shared.database import Sessions
 from shared.problems import Kind, problem
-from shared.queue import REDIS_FAULTS, Queue, Waiting
-from worker.batch import Interrupted, fail_jobs
+from shared.queue import KEEP, REDIS_FAULTS, Queue, utc_now
+from worker.batch import UNKNOWN_COLLECTION, Interrupted, fail_jobs, unknown_job
 
 log = logging.getLogger(__name__)
 
@@ -25,22 +25,28 @@ async def reap_for_ever(queue: Queue, sessions: Sessions, every_s: float = EVERY
             await reap(queue, sessions)
         except (*REDIS_FAULTS, Interrupted):
             log.debug("not reaped", exc_info=True)
+        except Exception:
+            log.exception("the search for lost jobs failed")
 
 
 async def reap(queue: Queue, sessions: Sessions) -> int:
     """Fail the lost among the longest waiting jobs; returns how many there were."""
     lost = 0
-    for waiting in await queue.oldest(LOOK_AT):
-        if not isinstance(waiting, Waiting):
-            log.error("job %s was lost with its ticket; nothing is known of it", waiting)
-            await queue.settle([waiting])
-        elif not await queue.holds(waiting.ticket.batch):
-            error = problem(Kind.LOST, "the job was no longer in the queue when a worker looked for it")
-            collection, tries = waiting.ticket.collection, waiting.tries
-            receipts = await fail_jobs(sessions, collection, [waiting.job()], error, tries=tries)
-            await queue.settle([waiting.id], waiting.ticket.batch)
-            # It may just as well have ended while we looked: then its own receipt stands.
-            if receipts[waiting.id].error == error:
-                log.error("job %s was lost from the queue", waiting.id)
-                lost += 1
+    for job_id, since, waiting in await queue.oldest(LOOK_AT):
+        if waiting is not None:
+            if await queue.holds(waiting.ticket.batch):
+                continue
+            collection, job, tries = waiting.ticket.collection, waiting.job(), waiting.tries
+        elif since < utc_now() - KEEP:
+            # Without its ticket nothing tells its batch, but by now no batch could hold it any more.
+            collection, job, tries = UNKNOWN_COLLECTION, unknown_job(job_id, since), 0
+        else:
+            continue
+        error = problem(Kind.LOST, "the job was no longer in the queue when a worker looked for it")
+        receipts = await fail_jobs(sessions, collection, [job], error, tries=tries)
+        await queue.settle([job_id])
+        # It may just as well have ended while we looked: then its own receipt stands.
+        if receipts[job_id].error == error:
+            log.error("job %s was lost from the queue", job_id)
+            lost += 1
     return lost

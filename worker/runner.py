@@ -1,108 +1,137 @@
-"""dibs's own worker: arq's, with a main loop that outlives Redis, is woken by an enqueue and stops in order.
+"""dibs's own worker: takes batches from arq's queue as fast as they come, outlives Redis and stops in order.
 
 arq 0.28 ends the process when Redis fails in the middle of a job, loses a slot when it fails while a job is
-being picked, counts a dead worker's lease by its longest timeout, and polls. What it does with one job
-(`run_job`, `finish_job`) is used as it is.
+being picked, counts a dead worker's lease by its longest timeout, polls, and needs five round trips for each
+job. Here one script leases many batches with their payloads, the fresh ones among them are claimed together, and
+one transaction in Redis marks them done. The keys and their meaning stay arq's: both workers may run side by side.
 """
 
 import asyncio
 import logging
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
 
-from arq.worker import Function, Worker
-
-from shared.queue import REDIS_FAULTS, Queue
+from shared.queue import REDIS_FAULTS, Delivery, Queue
 from shared.tasks import beside, cancel
-
-if TYPE_CHECKING:
-    from arq.connections import ArqRedis
+from worker.hands import Again, Hands
 
 log = logging.getLogger(__name__)
 
 REDIS_PAUSE_S = 0.5
 LAST_PICK_S = 2.0
 
+TAKE_BATCHES = 500
+"""Batches that are taken at once, if they wait."""
+CLAIM_JOBS = 500
+"""Jobs that are claimed together. A larger claim saves nothing more and keeps its locks for longer."""
 
-class Runner(Worker):
-    """Runs batches from `queue` until it is told to stop."""
 
-    def __init__(self, functions: list[Function], queue: Queue, *, lease_s: float, **options: Any) -> None:
-        super().__init__(
-            functions,
-            redis_pool=cast("ArqRedis", queue.redis),  # arq uses nothing here that its own subclass adds
-            queue_name=queue.batches,
-            handle_signals=False,
-            **options,
-        )
-        self._queue = queue
+class Runner:
+    """Runs batches until it is told to stop, `concurrency` claims at a time."""
+
+    def __init__(self, hands: Hands, *, concurrency: int, poll_delay_s: float, lease_s: float) -> None:
+        self._hands = hands
+        self._queue: Queue = hands.queue
+        self._concurrency = concurrency
+        self._poll_delay_s = poll_delay_s
         self._lease_s = lease_s
+        self._picking = True
+        self._running: set[asyncio.Task[None]] = set()
+        self._mine: set[str] = set()
         self._bell = asyncio.Event()
         self._redis_away = False
 
-    async def run_until(self, stop: asyncio.Event, *, grace_s: float) -> None:
-        """Work until `stop` is set, then finish within `grace_s` what is running and hand back the rest."""
-        picking = asyncio.create_task(self._work(), name="work")
+    async def run_until(self, stop: asyncio.Event, *, grace_s: float, drain: bool = False) -> None:
+        """Work until `stop` is set, then finish within `grace_s` what is running and hand back the rest.
+
+        With `drain` what is queued is finished first, for a queue that does not outlive this process.
+        """
+        loop = asyncio.get_running_loop()
+        work = asyncio.create_task(self._work(), name="work")
         async with beside(wake=self._listen()):
-            await stop.wait()
-            self.allow_pick_jobs = False
+            told = asyncio.create_task(stop.wait(), name="stop")
+            await asyncio.wait({told, work}, return_when=asyncio.FIRST_COMPLETED)
+            told.cancel()
+            end = loop.time() + grace_s
+            if drain:
+                await self._drain(grace_s)
+            self._picking = False
             self._bell.set()
             # A pick under way is waited for: what it leased and did not start would wait for the lease's end.
-            await asyncio.wait([picking], timeout=LAST_PICK_S)
-            await cancel([picking])
-        await self._finish_running(grace_s)
-
-    async def run_until_empty(self, *, at_most_s: float) -> bool:
-        """Whether the queue ran empty within the time; for a queue that nobody adds to any more."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(at_most_s):
-                while await self._queue.redis.zcard(self._queue.batches):
-                    self._bell.clear()
-                    await self._pick()
-                    await self._pause(self.poll_delay_s / 10)
-                return True
-        return False
+            await asyncio.wait([work], timeout=LAST_PICK_S)
+            await cancel([work])
+        await self._finish_running(max(0.0, end - loop.time()))
 
     async def stop_now(self) -> None:
         """Cancel what is running; each batch goes back to the queue without a try spent."""
-        await self._finish_running(0)
+        self._picking = False
+        await cancel(set(self._running))
+
+    async def _drain(self, at_most_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                while self._picking and await self._queue.redis.zcard(self._queue.batches):
+                    self._bell.set()
+                    await asyncio.sleep(REDIS_PAUSE_S / 10)
 
     async def _work(self) -> None:
-        while self.allow_pick_jobs:
+        while self._picking:
             self._bell.clear()
             try:
                 await self._pick()
             except REDIS_FAULTS as fault:
                 self._tell_away(fault)
                 await asyncio.sleep(REDIS_PAUSE_S)
+            except Exception:
+                # Whatever it is, a worker that goes on is better than none.
+                log.exception("no batches could be taken")
+                await asyncio.sleep(self._poll_delay_s)
             else:
                 self._tell_back()
-                await self._pause(self.poll_delay_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._poll_delay_s):
+                        await self._bell.wait()
 
     async def _pick(self) -> None:
-        free = self.max_jobs - len(self.tasks)
-        if not self.allow_pick_jobs or free <= 0:
+        free = self._concurrency - len(self._running)
+        if free <= 0:
             return
-        for batch, score in await self._queue.take(free, self._lease_s):
-            task = asyncio.create_task(self.run_job(batch, score), name=f"batch {batch}")
-            self.tasks[batch] = task
-            task.add_done_callback(lambda done, batch=batch: self._done(batch, done))  # type: ignore[misc]
+        deliveries = await self._queue.take(TAKE_BATCHES, self._lease_s)
+        if again := [d.batch for d in deliveries if d.batch in self._mine]:
+            # A lease of ours ran out, and this took it up again: it still runs, and nobody died.
+            await self._queue.excuse(again)
+        for group in grouped(d for d in deliveries if d.batch not in self._mine):
+            self._mine.update(d.batch for d in group)
+            task = asyncio.create_task(self._run(group), name=f"claim {group[0].batch}")
+            self._running.add(task)
+            task.add_done_callback(self._done)
 
-    def _done(self, batch: str, task: asyncio.Task[Any]) -> None:
-        del self.tasks[batch]
+    async def _run(self, group: Sequence[Delivery]) -> None:
+        """One claim, and its end in Redis. A cancel hands the batches back at once."""
+        batches = [delivery.batch for delivery in group]
+        try:
+            verdict = await self._hands.run(group)
+            if isinstance(verdict, Again):
+                await self._queue.hand_back(batches, verdict.delay_s)
+            else:
+                await self._queue.finish(batches, verdict.receipts)
+        except asyncio.CancelledError:
+            with suppress(*REDIS_FAULTS):
+                await self._queue.hand_back(batches, 0)
+            raise
+        finally:
+            self._mine.difference_update(batches)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
         self._bell.set()
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, REDIS_FAULTS):
-            # Not marked done: its lease runs out, and the next delivery finds its receipts.
+            # Not marked done: the leases run out, and the next delivery finds the receipts.
             self._tell_away(error)
         else:
-            log.error("batch %s ended outside its function", batch, exc_info=error)
-
-    async def _pause(self, longest_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(longest_s):
-                await self._bell.wait()
+            log.error("a claim ended outside its function", exc_info=error)
 
     async def _listen(self) -> None:
         """Ring the bell at every enqueue; while this is deaf, polling goes on."""
@@ -117,12 +146,11 @@ class Runner(Worker):
                 await asyncio.sleep(REDIS_PAUSE_S)
 
     async def _finish_running(self, grace_s: float) -> None:
-        running = list(self.tasks.values())
-        if not running:
+        if not self._running:
             return
-        _, late = await asyncio.wait(running, timeout=grace_s)
+        _, late = await asyncio.wait(set(self._running), timeout=grace_s)
         if late:
-            log.info("handing back %d batches", len(late))
+            log.info("handing back %d claims", len(late))
             await cancel(late)
 
     def _tell_away(self, fault: BaseException) -> None:
@@ -134,3 +162,24 @@ class Runner(Worker):
         if self._redis_away:
             self._redis_away = False
             log.warning("Redis is back")
+
+
+def grouped(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
+    """What is claimed together: fresh batches of one collection, at most `CLAIM_JOBS` jobs if more than one batch.
+
+    A batch that was handed out before runs alone: it may be the one that kills its workers.
+    """
+    open_groups: dict[str, tuple[list[Delivery], int]] = {}
+    for delivery in deliveries:
+        if delivery.content is None or delivery.number > 1:
+            yield [delivery]
+            continue
+        collection, jobs = delivery.content.collection, len(delivery.content.jobs)
+        group, size = open_groups.get(collection, ([], 0))
+        if group and size + jobs > CLAIM_JOBS:
+            yield group
+            group, size = [], 0
+        group.append(delivery)
+        open_groups[collection] = (group, size + jobs)
+    for group, _ in open_groups.values():
+        yield group

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -47,7 +48,7 @@ async def test_a_receipt_is_read_as_it_was_written(database: Database, outcome: 
 
 async def test_times_are_utc_wherever_they_came_from(database: Database) -> None:
     noon_in_tokyo = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=9)))
-    job = make_job(ANIMALS, ["Max"]).model_copy(update={"submitted_at": noon_in_tokyo})
+    job = replace(make_job(ANIMALS, ["Max"]), submitted_at=noon_in_tokyo)
 
     await written(database, Receipt.exhausted(job, "animals", tries=1))
 

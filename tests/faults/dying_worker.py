@@ -1,4 +1,8 @@
-"""A worker that dies by SIGKILL at a place of the test's choice: `python -m tests.faults.dying_worker PLACE`."""
+"""A worker that dies by SIGKILL at a place of the test's choice: `python -m tests.faults.dying_worker PLACE`.
+
+`leased`: it has the batch and did nothing. `committed`: the receipts are written, Redis knows nothing of it.
+`told`: under arq's own command, which marks a job done after our function has returned.
+"""
 
 import asyncio
 import os
@@ -6,10 +10,11 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+from arq.worker import create_worker
+
 from shared.database import open_database
-from shared.queue import Queue, open_redis
 from shared.settings import Settings
-from worker.main import at_work, make_hands, make_runner
+from worker.main import arq_settings, at_work, make_hands, make_runner, open_queue
 
 
 def die(*_: Any, **__: Any) -> NoReturn:
@@ -17,28 +22,27 @@ def die(*_: Any, **__: Any) -> NoReturn:
     raise AssertionError("SIGKILL cannot be survived")
 
 
-def arrange(place: str, queue: Queue, runner: Any) -> None:
-    """`before-settle`: committed, nothing told to Redis. `before-done`: told, but arq has not marked it done."""
-    if place == "before-settle":
-        queue.settle = die  # type: ignore[method-assign]
-    elif place == "before-done":
-        runner.finish_job = die
-    elif place == "picked":
-        runner.run_job = die
+async def run(place: str, settings: Settings) -> None:
+    queue = open_queue(settings)
+    hands = make_hands(settings, open_database(settings.need("database_url")), queue)
+    if place == "leased":
+        hands.run = die  # type: ignore[method-assign]
+    elif place == "committed":
+        queue.finish = die  # type: ignore[method-assign]
     else:
         raise SystemExit(f"no such place: {place}")
-
-
-async def main(place: str) -> None:
-    settings = Settings.load()
-    database = open_database(settings.need("database_url"))
-    queue = Queue(open_redis(settings.need("redis_url")), settings.queue_name, limit=settings.queue_limit)
-    hands = make_hands(settings, database, queue)
-    runner = make_runner(settings, hands)
-    arrange(place, queue, runner)
     async with at_work(hands):
-        await runner.run_until(asyncio.Event(), grace_s=0)
+        await make_runner(settings, hands).run_until(asyncio.Event(), grace_s=0)
+
+
+def run_arq(settings: Settings) -> None:
+    worker = create_worker(arq_settings(settings))
+    worker.finish_job = die  # type: ignore[method-assign]
+    worker.run()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    if sys.argv[1] == "told":
+        run_arq(Settings.load())
+    else:
+        asyncio.run(run(sys.argv[1], Settings.load()))

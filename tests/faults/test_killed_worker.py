@@ -34,7 +34,7 @@ async def die_at(place: str, database_url: str, queue: Queue) -> None:
         assert await worker.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("place", ["picked", "before-settle", "before-done"])
+@pytest.mark.parametrize("place", ["leased", "committed", "told"])
 async def test_after_a_kill_there_is_one_row_and_one_answer(
     database: Database, database_url: str, redis_queue: Queue, place: str
 ) -> None:
@@ -42,7 +42,7 @@ async def test_after_a_kill_there_is_one_row_and_one_answer(
     await redis_queue.submit("animals", [job])
     await die_at(place, database_url, redis_queue)
     left_behind = await receipts_of(database, [job])
-    assert (job.id in left_behind) is (place != "picked")
+    assert (job.id in left_behind) is (place != "leased")
     assert await redis_queue.redis.zcard(redis_queue.batches) == 1, "arq has not marked it done"
 
     # A second add stands behind it, so that a wrong redelivery would take Cody away from it.

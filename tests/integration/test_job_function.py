@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import orjson
 import pytest
 from arq.constants import job_key_prefix
 
@@ -123,9 +124,16 @@ async def test_pickle_is_never_run_and_its_jobs_fail(hands: Hands, tmp_path: Pat
 async def test_a_batch_of_another_version_fails_its_jobs(hands: Hands, change: dict[str, object]) -> None:
     job = make_job(ANIMALS, ["Max"])
     batch = await enqueue(hands, ANIMALS, [job])
-    context = {"hands": hands, "job_id": batch, "job_try": 1}
+    envelope: dict[str, object] = {
+        "t": None,
+        "f": "add",
+        "a": [make_payload(ANIMALS, [job]) | change],
+        "k": {},
+        "et": 0,
+    }
+    await hands.queue.redis.set(job_key_prefix + batch, orjson.dumps(envelope), px=60_000)
 
-    assert await add(context, make_payload(ANIMALS, [job]) | change) == {"ended": 1}
+    assert await deliver(hands, batch) == {"ended": 1}
 
     receipt = (await receipts_of(hands.database, [job]))[job.id]
     assert receipt.error

@@ -1,6 +1,7 @@
 """The queue, on fakeredis and a real Redis alike."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import orjson
@@ -9,7 +10,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from shared.contract import Batch, Status
 from shared.ids import new_id
-from shared.queue import KEEP_TICKET, Queue, QueueFull, Waiting, load_payload
+from shared.queue import KEEP_TICKET, Queue, QueueFull, read_batch
 from tests.build import ANIMALS, make_job, make_payload
 from tests.waiting import until
 
@@ -36,7 +37,7 @@ async def batch_of(queue: Queue, job: UUID) -> str:
 
 
 async def taken(queue: Queue, count: int = 10, lease_s: float = 5) -> list[str]:
-    return [batch for batch, _ in await queue.take(count, lease_s)]
+    return [delivery.batch for delivery in await queue.take(count, lease_s)]
 
 
 async def test_a_submit_is_one_batch_of_its_jobs_in_their_order(queue: Queue) -> None:
@@ -46,9 +47,9 @@ async def test_a_submit_is_one_batch_of_its_jobs_in_their_order(queue: Queue) ->
 
     assert [(s.id, s.held) for s in submitted] == [(job.id, None) for job in jobs]
     [batch] = await taken(queue)
-    payload = load_payload(await queue.redis.get(job_key_prefix + batch))
-    assert Batch.model_validate(payload["a"][0]) == Batch(collection="animals", jobs=jobs)
-    assert payload["a"][0] == make_payload(ANIMALS, jobs)
+    payload = await queue.redis.get(job_key_prefix + batch)
+    assert read_batch(payload) == Batch(collection="animals", jobs=jobs)
+    assert orjson.loads(payload)["a"][0] == make_payload(ANIMALS, jobs)
 
 
 async def test_a_job_that_waits_is_queued(queue: Queue) -> None:
@@ -87,8 +88,9 @@ async def test_a_submit_of_old_and_new_jobs_takes_in_the_new(queue: Queue) -> No
     assert [s.held is not None for s in submitted] == [True, False]
     second = await batch_of(queue, new.id)
     assert await batch_of(queue, old.id) == first != second
-    payload = load_payload(await queue.redis.get(job_key_prefix + second))
-    assert [job["id"] for job in payload["a"][0]["jobs"]] == [str(new.id)]
+    content = read_batch(await queue.redis.get(job_key_prefix + second))
+    assert content
+    assert [job.id for job in content.jobs] == [new.id]
 
 
 async def test_an_id_twice_in_one_submit_is_taken_in_once(queue: Queue) -> None:
@@ -101,8 +103,9 @@ async def test_an_id_twice_in_one_submit_is_taken_in_once(queue: Queue) -> None:
     assert submitted[1].held
     assert submitted[1].held.fingerprint == first.fingerprint
     [batch] = await taken(queue)
-    payload = load_payload(await queue.redis.get(job_key_prefix + batch))
-    assert [job["fingerprint"] for job in payload["a"][0]["jobs"]] == [first.fingerprint]
+    content = read_batch(await queue.redis.get(job_key_prefix + batch))
+    assert content
+    assert [job.fingerprint for job in content.jobs] == [first.fingerprint]
     assert await queue.depth() == 1
 
 
@@ -135,8 +138,8 @@ async def test_every_key_ends_by_itself_at_every_stage(queue: Queue) -> None:
     await assert_all_end(queue)
     [batch] = await taken(queue)
     await assert_all_end(queue)
-    await queue.spend_try(batch)
-    await queue.excuse(batch)
+    await queue.spend_try([batch])
+    await queue.excuse([batch])
     await assert_all_end(queue)
     await queue.scatter(Batch(collection="animals", jobs=jobs))
     await assert_all_end(queue)
@@ -159,7 +162,7 @@ async def test_settling_forgets_the_jobs_and_tells_who_waits(queue: Queue) -> No
     jobs = [make_job(ANIMALS, ["Max"]) for _ in range(3)]
     await queue.submit("animals", jobs)
     batch = await batch_of(queue, jobs[0].id)
-    await queue.spend_try(batch)
+    await queue.spend_try([batch])
     async with queue.redis.pubsub() as pubsub:
         await pubsub.subscribe(queue.done_channel)
         await pubsub.get_message(timeout=5)
@@ -237,8 +240,9 @@ async def test_scattered_jobs_are_batches_of_one(queue: Queue) -> None:
     assert len(alone) == 3
     assert {await batch_of(queue, job.id) for job in jobs} == set(alone)
     for batch in alone:
-        [content] = load_payload(await queue.redis.get(job_key_prefix + batch))["a"]
-        [job] = Batch.model_validate(content).jobs
+        content = read_batch(await queue.redis.get(job_key_prefix + batch))
+        assert content
+        [job] = content.jobs
         assert await batch_of(queue, job.id) == batch
     assert whole not in alone
     assert await queue.depth() == 3
@@ -247,10 +251,10 @@ async def test_scattered_jobs_are_batches_of_one(queue: Queue) -> None:
 async def test_tries_and_excuses_are_counted_apart(queue: Queue) -> None:
     batch = str(uuid4())
     assert await queue.progress(batch) == (0, 0)
-    await queue.excuse(batch)
+    await queue.excuse([batch])
     assert await queue.progress(batch) == (0, 1)
     # A try that was spent ended in order: nobody died.
-    await queue.spend_try(batch)
+    await queue.spend_try([batch])
     assert await queue.progress(batch) == (1, 2)
 
 
@@ -261,11 +265,11 @@ async def test_the_oldest_jobs_are_told_first_and_a_lost_ticket_by_its_id(queue:
         await queue.redis.zadd(queue.waiting, {str(job.id): place})
     await queue.redis.delete(queue.ticket_key(jobs[0].id))
 
-    lost, second = await queue.oldest(2)
+    (lost, since, nothing), (second, _, waiting) = await queue.oldest(2)
 
-    assert lost == jobs[0].id
-    assert isinstance(second, Waiting)
-    assert second.id == jobs[1].id
+    assert (lost, since, nothing) == (jobs[0].id, datetime.fromtimestamp(0, UTC), None)
+    assert waiting
+    assert second == waiting.id == jobs[1].id
 
 
 async def test_the_jobs_of_a_batch_are_found_by_their_tickets(queue: Queue) -> None:

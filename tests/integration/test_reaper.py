@@ -62,17 +62,21 @@ async def test_a_job_that_has_its_receipt_keeps_it(hands: Hands) -> None:
     assert await hands.queue.depth() == 0
 
 
-async def test_a_job_that_lost_even_its_ticket_is_let_go_and_logged(
+async def test_a_job_that_lost_even_its_ticket_fails_once_no_batch_can_hold_it_any_more(
     hands: Hands, caplog: pytest.LogCaptureFixture
 ) -> None:
-    job = make_job(ANIMALS, ["Max"])
-    await enqueue(hands, ANIMALS, [job])
-    await hands.queue.redis.delete(hands.queue.ticket_key(job.id))
+    young, old = make_job(ANIMALS, ["Max"]), make_job(ANIMALS, ["Max"])
+    for job in (young, old):
+        await enqueue(hands, ANIMALS, [job])
+        await hands.queue.redis.delete(hands.queue.ticket_key(job.id))
+    await hands.queue.redis.zadd(hands.queue.waiting, {str(old.id): 1})
 
     await reaped(hands)
 
-    assert await hands.queue.depth() == 0
-    assert str(job.id) in caplog.text
+    receipts = await receipts_of(hands.database, [young, old])
+    assert [(r.id, r.status, r.collection) for r in receipts.values()] == [(old.id, Status.FAILED, "unknown")]
+    assert await hands.queue.depth() == 1
+    assert str(old.id) in caplog.text
 
 
 async def test_a_damaged_ticket_does_not_keep_the_other_lost_jobs_from_their_receipts(hands: Hands) -> None:

@@ -54,7 +54,7 @@ async def test_a_drained_queue_leaves_nothing_in_redis(
 
 
 async def has_no_tasks(runner: Runner) -> bool:
-    return not runner.tasks
+    return not runner._running
 
 
 @pytest.mark.postgresql
@@ -84,7 +84,7 @@ async def test_a_running_batch_keeps_its_lease(
 ) -> None:
     database, queue = caller
     # One at a time: else the worker itself would take up what it loses.
-    async with working(postgresql_url, redis_url, max_batches=1) as worker:
+    async with working(postgresql_url, redis_url, concurrency=1) as worker:
         async with held_name(database, "Max"):
             await submit(queue, make_job(ANIMALS, ["Max"]))
             await until(lambda: is_held(worker.hands))
@@ -116,7 +116,8 @@ async def test_a_batch_whose_lease_was_lost_is_not_run_twice_at_once_by_the_same
             await submit(queue, quick)
             await until(lambda: has_receipt(database, quick))
 
-            assert await queue.redis.get(f"arq:retry:{batch}") == b"1"
+            assert len(worker.runner._mine) == 1
+            assert await queue.progress(batch) == (0, 1), "nobody died of it"
         await drained(queue)
         await until(lambda: has_no_tasks(worker.runner))
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

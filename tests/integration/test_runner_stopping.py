@@ -6,8 +6,8 @@ import pytest
 
 from shared.contract import Status
 from shared.database import Database, open_database
-from shared.queue import Queue
-from tests.build import ANIMALS, make_hands, make_job, make_settings, names_of, receipts_of
+from shared.queue import Delivery, Queue
+from tests.build import ANIMALS, make_hands, make_job, make_settings, receipts_of
 from tests.integration.working import drained, is_held, is_running, submit, working
 from tests.waiting import held_name, until
 from worker.main import make_runner
@@ -70,7 +70,7 @@ async def test_a_batch_that_is_taken_while_the_worker_stops_does_not_outlive_it(
             await until(lambda: is_running(queue, late))
         await worker.ended
 
-        assert worker.runner.tasks == {}
+        assert worker.runner._running == set()
 
 
 class HeldTake:
@@ -81,7 +81,7 @@ class HeldTake:
         self.taken = asyncio.Event()
         self.answer = asyncio.Event()
 
-    async def take(self, count: int, lease_s: float) -> list[tuple[str, int]]:
+    async def take(self, count: int, lease_s: float) -> list[Delivery]:
         batches = await self._take(count, lease_s)
         if batches:
             self.taken.set()
@@ -89,22 +89,24 @@ class HeldTake:
         return batches
 
 
-async def test_a_worker_that_is_told_to_run_until_empty_says_whether_it_did(sqlite_url: str, fake_queue: Queue) -> None:
+@pytest.mark.parametrize("drain", [True, False])
+async def test_a_worker_that_drains_empties_the_queue_before_it_stops(
+    sqlite_url: str, fake_queue: Queue, *, drain: bool
+) -> None:
     database = open_database(sqlite_url)
-    hands = make_hands(database, fake_queue)
-    runner = make_runner(make_settings(), hands)
+    hands = make_hands(database, fake_queue, concurrency=1)
+    runner = make_runner(make_settings(concurrency=1), hands)
+    jobs = [make_job(ANIMALS, [f"n{n}"]) for n in range(3)]
+    stop = asyncio.Event()
     try:
-        await submit(fake_queue, *(make_job(ANIMALS, ["Max", "Cody"]) for _ in range(3)))
-        assert await runner.run_until_empty(at_most_s=10)
-        assert await names_of(database) == ["Cody", "Max"]
-
         async with held_name(database, "Robby"):
-            await submit(fake_queue, make_job(ANIMALS, ["Abby"]))
-            assert not await runner.run_until_empty(at_most_s=0.2)
-            await runner.stop_now()
-        assert await fake_queue.depth() == 1
-        assert await runner.run_until_empty(at_most_s=10)
-        assert await names_of(database) == ["Abby", "Cody", "Max"]
+            running = asyncio.create_task(runner.run_until(stop, grace_s=10, drain=drain))
+            await submit(fake_queue, jobs[0])
+            await until(lambda: is_held(hands))
+            stop.set()
+            await submit(fake_queue, *jobs[1:])
+        await running
+        assert await fake_queue.depth() == (0 if drain else 2)
     finally:
         await hands.outage.close()
         await database.close()

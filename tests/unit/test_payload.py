@@ -5,9 +5,13 @@ from pathlib import Path
 import orjson
 import pytest
 
+from shared.contract import Batch
 from shared.queue import dump_payload, load_payload
-from tests.build import make_bomb
+from tests.build import ANIMALS, make_bomb, make_job, make_payload
 
+JOB = make_job(ANIMALS, ["Max"])
+CONTENT = Batch(collection="animals", jobs=[JOB])
+BATCH = make_payload(ANIMALS, [JOB])
 NOTHING: dict[str, object] = {"t": None, "f": "add", "a": [None], "k": {}, "et": 0}
 
 
@@ -37,14 +41,14 @@ def test_what_is_no_envelope_of_ours_is_a_delivery_of_nothing(content: bytes) ->
 
 
 def test_an_envelope_of_ours_keeps_its_batch_and_its_time() -> None:
-    content = dump_payload({"t": None, "f": "add", "a": [{"version": 1}], "k": {}, "et": 12})
-    assert load_payload(content) == {"t": None, "f": "add", "a": [{"version": 1}], "k": {}, "et": 12}
+    content = dump_payload({"t": None, "f": "add", "a": [BATCH], "k": {}, "et": 12})
+    assert load_payload(content) == {"t": None, "f": "add", "a": [CONTENT], "k": {}, "et": 12}
 
 
-@pytest.mark.parametrize("more", [{"t": 99}, {"k": {"ctx": 1}}, {"a": [{"version": 1}, "more"]}])
+@pytest.mark.parametrize("more", [{"t": 99}, {"k": {"ctx": 1}}])
 def test_an_envelope_cannot_bring_anything_but_its_batch(more: dict[str, object]) -> None:
-    content = orjson.dumps({"t": None, "f": "add", "a": [{"version": 1}], "k": {}, "et": 12} | more)
-    assert load_payload(content) == {"t": None, "f": "add", "a": [{"version": 1}], "k": {}, "et": 12}
+    content = orjson.dumps({"t": None, "f": "add", "a": [BATCH], "k": {}, "et": 12} | more)
+    assert load_payload(content) == {"t": None, "f": "add", "a": [CONTENT], "k": {}, "et": 12}
 
 
 def test_an_exception_is_told_as_text() -> None:

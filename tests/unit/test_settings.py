@@ -58,7 +58,7 @@ def test_models_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None
         ("DIBS_REDIS_URL", f"http://:{SECRET}@redis/0", "must begin with redis://"),
         ("DIBS_PORT", "http", "valid integer"),
         ("DIBS_PORT", "65536", "65535"),
-        ("DIBS_MAX_BATCHES", "0", "greater than or equal to 1"),
+        ("DIBS_CONCURRENCY", "0", "greater than or equal to 1"),
         ("DIBS_LOG_LEVEL", "LOUD", "pattern"),
     ],
 )

@@ -1,0 +1,87 @@
+"""POST /bulk/{collection}, GET /bulk/{id} and GET /bulk/{id}/results."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api.bulk_door import BulkDoor, BulkView
+from api.door import Door
+from api.lines import lines_of
+from api.problems import responses
+from api.requests import idempotency_key, require_ndjson
+from shared.collections import encode
+from shared.problems import Kind
+
+NDJSON = "application/x-ndjson"
+
+HEADERS = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "Makes a bulk that broke off safe to send again: what was taken in is not taken in twice.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+        "example": "import-2026-01",
+    }
+]
+
+
+def install(app: FastAPI, door: Door) -> None:
+    bulks = BulkDoor(door)
+
+    @app.post(
+        "/bulk/{collection}",
+        tags=["bulk"],
+        status_code=202,
+        summary="Add many, one add a line",
+        description="Newline-delimited JSON, one add a line, of any length: it is read as fast as the queue takes it "
+        "in. A line that is no add becomes a failed job with the line's number; the others go on.",
+        response_model=BulkView,
+        responses=responses(
+            Kind.MALFORMED, Kind.UNKNOWN_COLLECTION, Kind.MEDIA, Kind.KEY_REUSED, Kind.QUEUE_FULL, Kind.QUEUE_AWAY
+        ),
+        openapi_extra={
+            "parameters": HEADERS,
+            "requestBody": {
+                "required": True,
+                "content": {NDJSON: {"schema": {"type": "string"}, "example": '{"candidates":["Max"]}\n'}},
+            },
+        },
+    )
+    async def bulk(collection: str, request: Request) -> Response:
+        chosen = door.collection(collection)
+        require_ndjson(request)
+        key = idempotency_key(request)
+        lines = lines_of(request.stream(), door.settings.max_body_bytes)
+        view = await bulks.take_in(chosen, lines, key)
+        return Response(view.model_dump_json(), 202, {"Location": view.links.self}, "application/json")
+
+    @app.get(
+        "/bulk/{bulk_id}",
+        tags=["bulk"],
+        summary="How far a bulk is",
+        responses=responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
+    )
+    async def counts(bulk_id: str) -> BulkView:
+        return await bulks.view(bulk_id)
+
+    @app.get(
+        "/bulk/{bulk_id}/results",
+        tags=["bulk"],
+        summary="The outcomes of a bulk, in the order of its lines",
+        description="Newline-delimited JSON: each line's number, and its job as `GET /jobs/{id}` shows it.",
+        response_class=StreamingResponse,
+        responses={
+            200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "One outcome a line"},
+            **responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
+        },
+    )
+    async def results(bulk_id: str) -> StreamingResponse:
+        view = await bulks.view(bulk_id)
+        return StreamingResponse(_ndjson(bulks.results(view)), media_type=NDJSON)
+
+
+async def _ndjson(results: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    async for result in results:
+        yield encode(result) + b"\n"

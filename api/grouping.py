@@ -1,0 +1,58 @@
+"""Submits that arrive while an enqueue is on its way leave together as the next batch.
+
+There is no timer: the first submit leaves at once, and however many came until Redis confirmed it follow in one
+round trip. So a batch has one job when it is quiet and many under load.
+"""
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+
+from shared.contract import MAX_BATCH, Job
+from shared.queue import Queue, Submitted
+from shared.tasks import cancel
+
+_Waiting = tuple[Job, "asyncio.Future[Submitted]"]
+
+
+class Grouping:
+    """Groups the submits of one process, each collection by itself."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._arrived: defaultdict[str, list[_Waiting]] = defaultdict(list)
+        self._senders: dict[str, asyncio.Task[None]] = {}
+
+    async def submit(self, collection: str, job: Job) -> Submitted:
+        """As `Queue.submit` does for one job; raises what that raises for its batch."""
+        answer: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
+        self._arrived[collection].append((job, answer))
+        if collection not in self._senders:
+            self._senders[collection] = asyncio.create_task(self._send(collection), name=f"enqueue {collection}")
+        return await answer
+
+    async def _send(self, collection: str) -> None:
+        try:
+            while arrived := self._arrived.pop(collection, []):
+                for start in range(0, len(arrived), MAX_BATCH):
+                    await self._send_batch(collection, arrived[start : start + MAX_BATCH])
+        finally:
+            del self._senders[collection]
+
+    async def _send_batch(self, collection: str, batch: list[_Waiting]) -> None:
+        try:
+            submitted = await self._queue.submit(collection, [job for job, _ in batch])
+        except BaseException as error:
+            # A caller that went away has cancelled its future; the others are told what happened.
+            for _, answer in batch:
+                if not answer.done():
+                    answer.set_exception(error if isinstance(error, Exception) else ConnectionError("stopped"))
+            if not isinstance(error, Exception):
+                raise
+            return
+        for (_, answer), one in zip(batch, submitted, strict=True):
+            with suppress(asyncio.InvalidStateError):
+                answer.set_result(one)
+
+    async def close(self) -> None:
+        await cancel(self._senders.values())
