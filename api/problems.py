@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from shared.collections import encode
 from shared.contract import JobView
@@ -89,6 +90,11 @@ def install(app: FastAPI) -> None:
         kind = BY_HTTP_STATUS.get(error.status_code, Kind.MALFORMED)
         told = problem(kind, f"{request.method} {request.url.path}: {error.detail}")
         return respond(told, headers=error.headers)
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(request: Request, _error: ClientDisconnect) -> Response:
+        log.info("%s %s: the caller went away", request.method, request.url.path)
+        return respond(problem(Kind.MALFORMED, "the request ended before its body did"))
 
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, _error: Exception) -> Response:
