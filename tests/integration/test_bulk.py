@@ -45,7 +45,11 @@ async def test_every_line_has_its_outcome_in_the_order_of_the_lines(database: Da
         assert found["counts"] == {"succeeded": 1199, "exhausted": 1}
         outcomes = await results(client, bulk)
     assert [outcome["line"] for outcome in outcomes] == list(range(1, 1201))
-    assert [o["result"] and o["result"]["name"] for o in outcomes] == [*names[:700], None, *names[701:]]
+    won = [o["result"] and o["result"]["name"] for o in outcomes]
+    # Two lines want the same name, and their batches may run at the same time.
+    loser = won.index(None)
+    assert loser in {100, 700}
+    assert won == [*names[:loser], None, *names[loser + 1 :]]
 
 
 async def test_bad_lines_are_told_by_their_number_and_stop_nothing(database: Database, fake_queue: Queue) -> None:
