@@ -11,12 +11,14 @@ from pydantic import BaseModel
 
 from api.door import CALLER, Door
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
+from shared.clock import utc_now
 from shared.collections import Collection, InvalidAdd, MalformedAdd
 from shared.contract import Job, Place, Status
 from shared.ids import as_id, keyed_id, line_id, new_bulk_id
 from shared.problems import Kind, Problem, problem
-from shared.queue import Bulk, QueueFull, Submitted, utc_now
+from shared.queue import QueueFull
 from shared.receipts import count_bulk, last_of_bulk, read_bulk
+from shared.tickets import Bulk, Submitted
 
 BATCH = 500
 """Lines that go into the queue together, and outcomes that are read together."""

@@ -9,8 +9,9 @@ from collections import defaultdict
 from contextlib import suppress
 
 from shared.contract import MAX_BATCH, Job
-from shared.queue import Queue, Submitted
+from shared.queue import Queue
 from shared.tasks import cancel
+from shared.tickets import Submitted
 
 _Waiting = tuple[Job, "asyncio.Future[Submitted]"]
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from api.door import Door
 from shared.migrate import is_current
-from shared.queue import REDIS_FAULTS
+from shared.redis import REDIS_FAULTS
 
 CHECK_S = 2.0
 

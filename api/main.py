@@ -10,10 +10,11 @@ from api import adds, bulks, health, jobs, listing, problems
 from api.door import Door
 from api.grouping import Grouping
 from api.waiters import Waiters
-from shared.collections import load_collections
 from shared.database import Database, open_database
 from shared.problems import Problem
-from shared.queue import Queue, open_redis
+from shared.queue import Queue
+from shared.redis import open_redis
+from shared.registry import load_collections
 from shared.settings import Settings
 from shared.tasks import beside
 

@@ -15,7 +15,7 @@ from shared.collections import encode
 from shared.contract import JobView
 from shared.faults import FaultClass, sort_fault
 from shared.problems import MEDIA_TYPE, STATUS, FieldError, Kind, Problem, problem
-from shared.queue import REDIS_FAULTS
+from shared.redis import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shared.queue import REDIS_FAULTS, Queue
+from shared.queue import Queue
+from shared.redis import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from dibs import arguments, logs
 from dibs.client import Client, DibsError
 from dibs.errors import StartError
 from dibs.show import Exit, code_of, complain, show_error, show_job
-from shared.collections import CollectionError
 from shared.contract import DEFAULT_COLLECTION
+from shared.registry import CollectionError
 from shared.settings import Settings, SettingsError
 from shared.tasks import cancel
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from dibs.errors import StartError
 from dibs.private_redis import PrivateRedis, find_program
-from shared.queue import open_redis
+from shared.redis import open_redis
 from shared.tasks import beside
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from sqlalchemy import Connection, inspect
 
 from dibs.errors import StartError
 from dibs.logs import name_of
-from shared.collections import load_collections
 from shared.database import Database, open_database
 from shared.faults import sort_fault
 from shared.migrate import head, is_current, migrate
+from shared.registry import load_collections
 from shared.settings import Settings
 
 

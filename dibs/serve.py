@@ -17,11 +17,11 @@ from dibs.errors import StartError
 from dibs.http_server import address_of, answering, bound
 from dibs.logs import name_of
 from dibs.signals import Stop
-from shared.collections import load_collections
 from shared.database import Database, open_database
 from shared.faults import FaultClass, sort_fault
 from shared.migrate import is_current, migrate
 from shared.queue import Queue
+from shared.registry import load_collections
 from shared.settings import Settings
 from worker.main import at_work, make_hands, make_runner
 

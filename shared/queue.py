@@ -11,36 +11,23 @@ Keys, all with a time to live:
   {name}:batch:{batch}      tries spent and deliveries excused, where there were any
 """
 
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 from uuid import UUID
 
-import orjson
 from arq.constants import in_progress_key_prefix, job_key_prefix, retry_key_prefix
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
-from redis.asyncio import BlockingConnectionPool, Redis
+from pydantic import TypeAdapter, ValidationError
+from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from shared.clock import now_ms
 from shared.collections import encode
-from shared.contract import Batch, Job, JobView, Links, Status
+from shared.contract import Batch, Job, Status
 from shared.ids import new_id
-
-KEEP = timedelta(days=30)
-"""How long a batch is kept in the queue."""
-KEEP_TICKET = KEEP + timedelta(days=1)
-"""Longer than the batch, so that a job whose batch expired can still be given its receipt."""
-
-FUNCTION = "add"
-"""The name by which arq finds the function that runs a batch."""
+from shared.payload import open_envelope, read_batch
+from shared.tickets import Bulk, Delivery, Submitted, Ticket, Waiting
 
 TAKE_BYTES = 256 * 1024
 """How much of payloads one taking of batches may bring; the last of them may go past it."""
@@ -48,140 +35,19 @@ TAKE_BYTES = 256 * 1024
 COUNT_DELIVERIES_S = 88_400
 """How long arq counts the deliveries of a batch."""
 
-REDIS_FAULTS = (RedisError, OSError, TimeoutError)
-"""What a client of Redis raises when Redis is away."""
+KEEP = timedelta(days=30)
+"""How long a batch is kept in the queue."""
+KEEP_TICKET = KEEP + timedelta(days=1)
+"""Longer than the batch, so that a job whose batch expired can still be given its receipt."""
+
+
+_TICKET = TypeAdapter(Ticket)
 
 _SCRIPTS = Path(__file__).parent / "lua"
 
 
 class QueueFull(Exception):  # noqa: N818
     """More jobs wait than the limit allows; nothing was taken in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """A job from its submit until its receipt."""
-
-    collection: str
-    fingerprint: str
-    submitted_at: datetime
-    batch: UUID
-
-
-_TICKET = TypeAdapter(Ticket)
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A job without a receipt, as Redis knows it."""
-
-    id: UUID
-    ticket: Ticket
-    status: Status
-    tries: int
-
-    def view(self) -> JobView:
-        return JobView(
-            id=self.id,
-            collection=self.ticket.collection,
-            status=self.status,
-            tries=self.tries,
-            submitted_at=self.ticket.submitted_at,
-            links=Links.of(self.id, self.ticket.collection),
-        )
-
-    def job(self) -> Job:
-        """Enough of the job to write a receipt about it; its candidates are in the batch."""
-        return Job(
-            id=self.id,
-            candidates=[],
-            values={},
-            fingerprint=self.ticket.fingerprint,
-            submitted_at=self.ticket.submitted_at,
-        )
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """What became of one job of a submit: `held` is the ticket that its id already had, if any."""
-
-    id: UUID
-    held: Ticket | None
-
-
-def open_redis(url: str, *, connections: int = 50) -> Redis:
-    """A client that connects when it is first used and once more after a connection broke.
-
-    A submit may be sent twice that way; its id is decided before, so it is taken in once.
-    """
-    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=5,
-        socket_connect_timeout=2,
-        socket_timeout=5,
-        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-    )
-    return Redis(connection_pool=pool)
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def dump_payload(envelope: dict[str, Any]) -> bytes:
-    """arq's serializer. What cannot be JSON, such as the exception of a failed job, is told as text."""
-    return orjson.dumps(envelope, default=str)
-
-
-def load_payload(data: bytes) -> dict[str, Any]:
-    """arq's deserializer: JSON and nothing that can run.
-
-    What is no envelope of ours becomes a delivery of nothing, so that its jobs get their receipts too.
-    """
-    envelope = _read_envelope(data)
-    batch, enqueued_ms = (envelope.a[0], envelope.et) if envelope else (None, 0)
-    return {"t": None, "f": FUNCTION, "a": [batch], "k": {}, "et": enqueued_ms}
-
-
-class Bulk(NamedTuple):
-    """What Redis knows of a bulk: its collection, the lines taken in so far, and whether those were all."""
-
-    collection: str
-    lines: int
-    complete: bool
-
-
-class Delivery(NamedTuple):
-    """A batch as it was handed out for the `number`th time, from 1; no `content` where it cannot be read."""
-
-    batch: str
-    content: Batch | None
-    number: int
-
-
-class _Envelope(BaseModel):
-    """arq's envelope around a batch: the function, its arguments, and what is arq's own."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    f: Literal["add"]
-    a: tuple[Batch]
-    et: int
-
-
-def _read_envelope(payload: bytes) -> _Envelope | None:
-    try:
-        return _Envelope.model_validate_json(payload)
-    except ValidationError:
-        return None
-
-
-def read_batch(payload: bytes) -> Batch | None:
-    """The batch in arq's envelope; None for whatever is no JSON of ours and of this version. Never unpickles."""
-    envelope = _read_envelope(payload)
-    return envelope.a[0] if envelope else None
 
 
 class Queue:
@@ -215,7 +81,7 @@ class Queue:
         for the caller to see.
         """
         batch = new_id()
-        head, tail = _envelope(collection)
+        head, tail = open_envelope(collection)
         keys = [
             self.batches,
             f"{job_key_prefix}{batch}",
@@ -279,7 +145,7 @@ class Queue:
             for job in batch.jobs:
                 alone = new_id()
                 ticket = self._ticket(batch.collection, job, alone)
-                head, tail = _envelope(batch.collection)
+                head, tail = open_envelope(batch.collection)
                 pipe.set(f"{job_key_prefix}{alone}", head + encode(job) + tail, px=_ms(KEEP))
                 pipe.set(self.ticket_key(job.id), encode(ticket), px=_ms(KEEP_TICKET))
                 pipe.zadd(self.batches, {str(alone): now_ms()})
@@ -287,7 +153,7 @@ class Queue:
             await pipe.execute()
 
     def _ticket(self, collection: str, job: Job, batch: UUID) -> Ticket:
-        return Ticket(collection=collection, fingerprint=job.fingerprint, submitted_at=job.submitted_at, batch=batch)
+        return Ticket(collection, job.fingerprint, job.submitted_at, batch, job.place)
 
     async def look(self, job: UUID) -> Waiting | None:
         """The state of a job without a receipt; None where Redis has no ticket of it, or a damaged one."""
@@ -386,15 +252,3 @@ class Queue:
 
 def _ms(span: timedelta) -> int:
     return int(span.total_seconds() * 1000)
-
-
-def _envelope(collection: str) -> tuple[bytes, bytes]:
-    """arq's envelope around a batch, cut open where the jobs go: which of them are new, only Redis can say."""
-    batch = Batch.model_construct(collection=collection, jobs=[])
-    whole = dump_payload({"t": None, "f": FUNCTION, "a": [batch.model_dump()], "k": {}, "et": now_ms()})
-    head, opening, tail = whole.partition(b'"jobs":[')
-    return head + opening, tail
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

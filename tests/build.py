@@ -12,12 +12,14 @@ import orjson
 from redis.asyncio import Redis
 from sqlalchemy import insert, select
 
-from shared.collections import Collection, encode, load_collections
+from shared.clock import utc_now
+from shared.collections import Collection, encode
 from shared.contract import Batch, Job
 from shared.database import Database
 from shared.ids import new_id
-from shared.queue import Queue, utc_now
+from shared.queue import Queue
 from shared.receipts import Receipt, read_receipts
+from shared.registry import load_collections
 from shared.settings import Settings
 from tests.models import Tenant
 from worker.claim import Wish

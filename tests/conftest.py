@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared.database import Database, open_database
 from shared.migrate import migrate
-from shared.queue import Queue, open_redis
+from shared.queue import Queue
+from shared.redis import open_redis
 from tests.build import HANDLES, make_fake_redis
 from tests.services import PrivatePostgres, PrivateRedis
 

@@ -7,14 +7,17 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from uuid import UUID
 
+from shared.clock import utc_now
 from shared.collections import Collection
 from shared.contract import Job
 from shared.database import Database
 from shared.faults import Fault, FaultClass
 from shared.ids import as_id
 from shared.problems import Kind, Problem, problem
-from shared.queue import REDIS_FAULTS, Delivery, Queue, utc_now
+from shared.queue import Queue
 from shared.receipts import Receipt
+from shared.redis import REDIS_FAULTS
+from shared.tickets import Delivery
 from worker.batch import UNKNOWN_COLLECTION, Interrupted, end_jobs, fail_jobs, unknown_job
 from worker.outage import Outage
 from worker.pulse import Pulse

@@ -7,12 +7,15 @@ from typing import Any
 
 from arq.worker import Function, Retry, func
 
-from shared.collections import load_collections
 from shared.contract import Batch
 from shared.database import Database, open_database
-from shared.queue import FUNCTION, REDIS_FAULTS, Delivery, Queue, dump_payload, load_payload, open_redis
+from shared.payload import FUNCTION, dump_payload, load_payload
+from shared.queue import Queue
+from shared.redis import REDIS_FAULTS, open_redis
+from shared.registry import load_collections
 from shared.settings import Settings
 from shared.tasks import CANCEL_AGAIN_S, beside
+from shared.tickets import Delivery
 from worker.hands import Again, Ended, Hands
 from worker.outage import Outage
 from worker.pulse import Pulse

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 from arq.constants import in_progress_key_prefix
 
-from shared.queue import REDIS_FAULTS, Queue
+from shared.queue import Queue
+from shared.redis import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
 

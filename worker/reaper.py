@@ -7,9 +7,11 @@ Lost jobs become the oldest that wait, so looking at the oldest few finds them a
 import asyncio
 import logging
 
+from shared.clock import utc_now
 from shared.database import Sessions
 from shared.problems import Kind, problem
-from shared.queue import KEEP, REDIS_FAULTS, Queue, utc_now
+from shared.queue import KEEP, Queue
+from shared.redis import REDIS_FAULTS
 from worker.batch import UNKNOWN_COLLECTION, Interrupted, fail_jobs, unknown_job
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,9 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from shared.queue import REDIS_FAULTS, Delivery, Queue
+from shared.redis import REDIS_FAULTS
 from shared.tasks import beside, cancel
+from shared.tickets import Delivery
 from worker.hands import Again, Hands
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ class Runner:
 
     def __init__(self, hands: Hands, *, concurrency: int, poll_delay_s: float, lease_s: float) -> None:
         self._hands = hands
-        self._queue: Queue = hands.queue
+        self._queue = hands.queue
         self._concurrency = concurrency
         self._poll_delay_s = poll_delay_s
         self._lease_s = lease_s

@@ -7,7 +7,7 @@ from arq.constants import job_key_prefix
 
 from shared.collections import Collection
 from shared.contract import Job
-from shared.queue import load_payload
+from shared.payload import load_payload
 from worker.hands import Hands
 from worker.main import add
 

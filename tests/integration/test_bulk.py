@@ -162,3 +162,14 @@ async def test_what_is_no_bulk_is_told_so(sqlite_database: Database, fake_queue:
         for path in (f"/bulk/{uuid4()}", "/bulk/none", f"/bulk/{uuid4()}/results"):
             answer = await client.get(path)
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-bulk")
+
+
+async def test_a_line_that_was_cancelled_is_among_the_results(database: Database, fake_queue: Queue) -> None:
+    async with serving(database, fake_queue) as client:
+        bulk = (await client.post("/bulk/animals", content=lines(["a", "b"]), headers=NDJSON)).json()
+        [first, _] = await results(client, bulk)
+        assert (await client.delete(first["links"]["self"])).status_code == 200
+        async with working(database, fake_queue):
+            await drained(fake_queue)
+        assert [o["status"] for o in await results(client, bulk)] == ["cancelled", "succeeded"]
+        assert (await client.get(bulk["links"]["self"])).json()["counts"] == {"cancelled": 1, "succeeded": 1}

@@ -6,9 +6,9 @@ import orjson
 import pytest
 from arq.constants import job_key_prefix
 
+from shared.clock import utc_now
 from shared.contract import Status
 from shared.problems import Kind
-from shared.queue import utc_now
 from tests.build import (
     ANIMALS,
     HANDLES,

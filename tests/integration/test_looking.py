@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from shared.database import Database, open_database
-from shared.queue import Queue, open_redis
+from shared.queue import Queue
+from shared.redis import open_redis
 from tests.serving import WAIT, serving, working
 
 

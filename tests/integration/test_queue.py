@@ -10,7 +10,8 @@ from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from shared.contract import Batch, Status
 from shared.ids import new_id
-from shared.queue import KEEP_TICKET, Queue, QueueFull, read_batch
+from shared.payload import read_batch
+from shared.queue import KEEP_TICKET, Queue, QueueFull
 from tests.build import ANIMALS, make_job, make_payload
 from tests.waiting import until
 

@@ -6,7 +6,8 @@ import pytest
 
 from shared.contract import Status
 from shared.database import Database, open_database
-from shared.queue import Delivery, Queue
+from shared.queue import Queue
+from shared.tickets import Delivery
 from tests.build import ANIMALS, make_hands, make_job, make_settings, receipts_of
 from tests.integration.working import drained, is_held, is_running, submit, working
 from tests.waiting import held_name, until

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from shared.contract import Job, Status
 from shared.database import Database, open_database
-from shared.queue import Queue, open_redis
+from shared.queue import Queue
+from shared.redis import open_redis
 from tests.build import ANIMALS, make_hands, make_settings
 from tests.waiting import until
 from worker.hands import Hands

@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase
 
-from shared.collections import CollectionError, collection_of, load_collections
 from shared.models import Animal
+from shared.registry import CollectionError, collection_of, load_collections
 from tests.models import Handle, Tenant
 
 

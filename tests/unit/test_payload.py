@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from shared.contract import Batch
-from shared.queue import dump_payload, load_payload
+from shared.payload import dump_payload, load_payload
 from tests.build import ANIMALS, make_bomb, make_job, make_payload
 
 JOB = make_job(ANIMALS, ["Max"])
