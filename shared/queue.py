@@ -124,12 +124,14 @@ class Queue:
         ]
 
     async def finish(self, batches: Sequence[str], jobs: Iterable[UUID]) -> None:
-        """Forget `batches` and `jobs`, which have their receipts, and tell whoever waits for them; one round trip."""
+        """Forget `batches` and `jobs`, which have their receipts, and tell whoever waits for them."""
+        ids = [str(job) for job in jobs]
+        await self._tell(ids)
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.zrem(self.batches, *batches)
             for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix, self.progress_key("")):
                 pipe.delete(*(f"{prefix}{batch}" for batch in batches))
-            self._forget(pipe, [str(job) for job in jobs])
+            self._forget(pipe, ids)
             await pipe.execute()
 
     async def hand_back(self, batches: Sequence[str], delay_s: float) -> None:
@@ -183,18 +185,24 @@ class Queue:
 
     async def settle(self, jobs: Iterable[UUID], batch: str | None = None) -> None:
         """Forget `jobs`, which have their receipts, and tell whoever waits for them; and the progress of `batch`."""
+        ids = [str(job) for job in jobs]
+        await self._tell(ids)
         async with self.redis.pipeline(transaction=True) as pipe:
             if batch is not None:
                 pipe.delete(self.progress_key(batch))
-            self._forget(pipe, [str(job) for job in jobs])
+            self._forget(pipe, ids)
             await pipe.execute()
+
+    async def _tell(self, jobs: Sequence[str]) -> None:
+        """Wake whoever waits for `jobs`. By itself and first, for it writes nothing and so waits for no disk."""
+        if jobs:
+            await self.redis.publish(self.done_channel, " ".join(jobs))
 
     def _forget(self, pipe: Pipeline, jobs: Sequence[str]) -> None:
         if not jobs:
             return
         pipe.delete(*(f"{self.name}:ticket:{job}" for job in jobs))
         pipe.zrem(self.waiting, *jobs)
-        pipe.publish(self.done_channel, " ".join(jobs))
 
     async def spend_try(self, batches: Iterable[str]) -> None:
         """A delivery met a passing fault."""

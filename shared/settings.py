@@ -71,7 +71,7 @@ class Settings(BaseSettings):
 
     concurrency: int = Field(4, ge=1, le=1000)
     """Claims that one worker runs at a time, each with a database connection of its own."""
-    poll_delay_s: float = Field(0.5, gt=0, le=60)
+    poll_delay_s: float = Field(1.0, gt=0, le=60)
     """How often an idle worker looks at the queue when nothing woke it."""
     lease_s: float = Field(4.0, ge=1, le=300)
     """How long a dead worker's batch is held back from the others."""

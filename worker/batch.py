@@ -32,9 +32,12 @@ class Interrupted(Exception):  # noqa: N818
 
 
 async def end_jobs(
-    sessions: Sessions, collection: Collection, jobs: Sequence[Job], *, tries: int
+    sessions: Sessions, collection: Collection, jobs: Sequence[Job], *, tries: int, fresh: bool = False
 ) -> dict[UUID, Receipt]:
-    """The receipts of `jobs`, by id; `tries` is what they will say of themselves. Raises `Interrupted`."""
+    """The receipts of `jobs`, by id; `tries` is what they will say of themselves. Raises `Interrupted`.
+
+    `fresh` jobs are handed out for the first time, so that they need not be asked for receipts.
+    """
     wishes: list[Wish] = []
     refused: list[Receipt] = []
     for job in jobs:
@@ -47,7 +50,7 @@ async def end_jobs(
             error = _misfit(misfit)
         refused.append(Receipt.failed(job, collection.name, tries=tries, error=error))
     ended = await fail(sessions, refused) if refused else {}
-    return ended | (await _claim_or_split(sessions, collection, wishes, tries) if wishes else {})
+    return ended | (await _claim_or_split(sessions, collection, wishes, tries, fresh=fresh) if wishes else {})
 
 
 async def fail_jobs(
@@ -68,11 +71,11 @@ async def fail(sessions: Sessions, receipts: Sequence[Receipt]) -> dict[UUID, Re
 
 
 async def _claim_or_split(
-    sessions: Sessions, collection: Collection, wishes: Sequence[Wish], tries: int
+    sessions: Sessions, collection: Collection, wishes: Sequence[Wish], tries: int, *, fresh: bool = False
 ) -> dict[UUID, Receipt]:
     """Claim; where the database refuses the statement, halve the batch until the culprit stands alone."""
     try:
-        return await claim(sessions, collection, wishes, tries=tries)
+        return await claim(sessions, collection, wishes, tries=tries, fresh=fresh)
     except Exception as error:
         fault = sort_fault(error, collection.table)
         if fault.kind not in {FaultClass.REFUSED, FaultClass.UNKNOWN}:

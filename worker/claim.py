@@ -54,12 +54,15 @@ class _Superseded(Exception):  # noqa: N818
 
 
 async def claim(
-    sessions: Sessions, collection: Collection, wishes: Iterable[Wish], *, tries: int
+    sessions: Sessions, collection: Collection, wishes: Iterable[Wish], *, tries: int, fresh: bool = False
 ) -> dict[UUID, Receipt]:
     """Give each job its receipt and return them by id.
 
-    A job that already had one keeps it. Raises whatever the database raises; then the round it came from is
-    rolled back, and jobs of earlier rounds keep their receipts.
+    A job that already had one keeps it. With `fresh` jobs, which are expected to have none, the first round does
+    not ask: should one have a receipt after all, writing another tells it, and the round is rolled back.
+
+    Raises whatever the database raises; then the round it came from is rolled back, and jobs of earlier rounds
+    keep their receipts.
     """
     # A job may stand in two batches that are claimed together; the first counts.
     undecided = list({wish.job.id: wish for wish in reversed(list(wishes))}.values())[::-1]
@@ -68,9 +71,12 @@ async def claim(
     while undecided:
         try:
             async with sessions.begin() as session:
-                receipts, lost_now = await _round(session, collection, undecided, lost, tries)
+                known = {} if fresh else await read_receipts(session, [wish.job.id for wish in undecided])
+                receipts, lost_now = await _round(session, collection, undecided, known, lost, tries)
         except _Superseded:
             continue
+        finally:
+            fresh = False
         ended |= receipts
         lost |= lost_now
         undecided = [wish for wish in undecided if wish.job.id not in ended]
@@ -78,9 +84,13 @@ async def claim(
 
 
 async def _round(
-    session: AsyncSession, collection: Collection, wishes: Sequence[Wish], lost: set[Key], tries: int
+    session: AsyncSession,
+    collection: Collection,
+    wishes: Sequence[Wish],
+    known: dict[UUID, Receipt],
+    lost: set[Key],
+    tries: int,
 ) -> tuple[dict[UUID, Receipt], set[Key]]:
-    known = await read_receipts(session, [wish.job.id for wish in wishes])
     open_wishes = [wish for wish in wishes if wish.job.id not in known]
     taken = lost | await _taken(session, collection, open_wishes)
     picks, empty_handed = plan(open_wishes, taken)

@@ -96,19 +96,27 @@ class Hands:
     async def _run_fresh(self, deliveries: Sequence[Delivery]) -> Verdict:
         contents = [delivery.content for delivery in deliveries if delivery.content is not None]
         jobs = [job for content in contents for job in content.jobs]
-        return await self._end([d.batch for d in deliveries], contents[0].collection, jobs, spent=0)
+        return await self._end([d.batch for d in deliveries], contents[0].collection, jobs, spent=0, fresh=True)
 
     async def _end(
-        self, batches: Sequence[str], collection: str, jobs: Sequence[Job], *, spent: int, error: Problem | None = None
+        self,
+        batches: Sequence[str],
+        collection: str,
+        jobs: Sequence[Job],
+        *,
+        spent: int,
+        error: Problem | None = None,
+        fresh: bool = False,
     ) -> Verdict:
         """Receipts for `jobs`: failed with `error` if there is one, else by the claim."""
         while True:
             try:
-                return Ended(await self._receipts(collection, jobs, spent + 1, error))
+                return Ended(await self._receipts(collection, jobs, spent + 1, error, fresh=fresh))
             except Interrupted as stop:
                 match decide(await self._judged(stop.fault), tries_spent=spent, policy=self.policy, random=self.random):
                     case Wait():
                         await self.outage.over()
+                        fresh = False  # the commit may have come through before the connection was lost
                     case GiveUp(problem_) if error is None:
                         error = problem_
                     case GiveUp():
@@ -121,7 +129,7 @@ class Hands:
                         return Again(delay_s)
 
     async def _receipts(
-        self, collection: str, jobs: Sequence[Job], tries: int, error: Problem | None
+        self, collection: str, jobs: Sequence[Job], tries: int, error: Problem | None, *, fresh: bool
     ) -> dict[UUID, Receipt]:
         known = self.collections.get(collection)
         if known is None and error is None:
@@ -129,7 +137,7 @@ class Hands:
         if known is None or error is not None:
             assert error is not None
             return await fail_jobs(self.database.writes, collection, jobs, error, tries=tries)
-        return await end_jobs(self.database.writes, known, jobs, tries=tries)
+        return await end_jobs(self.database.writes, known, jobs, tries=tries, fresh=fresh)
 
     async def _judged(self, fault: Fault) -> Fault:
         """A timeout is an outage if the database answers nobody else either."""

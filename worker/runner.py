@@ -114,6 +114,7 @@ class Runner:
             verdict = await self._hands.run(group)
             if isinstance(verdict, Again):
                 await self._queue.hand_back(batches, verdict.delay_s)
+                asyncio.get_running_loop().call_later(verdict.delay_s, self._bell.set)
             else:
                 await self._queue.finish(batches, verdict.receipts)
         except asyncio.CancelledError:
