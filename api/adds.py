@@ -1,5 +1,6 @@
 """POST /add and POST /add/{collection}."""
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from api.door import Door
 from api.jobs import show
-from api.problems import refuse, responses
+from api.problems import ProblemError, refuse, responses
 from api.requests import idempotency_key, read_json, wanted_wait_s
 from shared.collections import Collection, InvalidAdd, MalformedAdd
 from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, MAX_KEY_LENGTH, JobView
@@ -106,7 +107,9 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
         view = await door.submit(collection, wish, key)
         if wait_s and not view.status.is_outcome:
-            view = await door.outcome(str(view.id), wait_s)
+            # The job is taken in: should anything go wrong with the wait, that is still the answer.
+            with contextlib.suppress(ProblemError):
+                view = await door.outcome(str(view.id), wait_s)
         answer = show(view, wait_s, pending=202)
         answer.headers["Location"] = view.links.self
         return answer

@@ -27,6 +27,8 @@ ROOM_S = 20.0
 """How long a bulk waits for room in a full queue."""
 LOOK_FOR_ROOM_S = 0.1
 
+_NO_ROOM = "no room in the queue; the bulk was taken in up to line {}: under a key it is safe to send it again"
+
 
 class BulkLinks(BaseModel):
     self: str
@@ -35,13 +37,16 @@ class BulkLinks(BaseModel):
 
 
 class BulkView(BaseModel):
-    """A bulk: how many lines were taken in so far, whether all were, and how many jobs stand where."""
+    """A bulk: how many lines were taken in so far, whether all were, and how many jobs stand where.
+
+    `counts` is null where nobody has counted, as in the answer to the upload.
+    """
 
     id: UUID
     collection: str
     complete: bool
     lines: int
-    counts: dict[Status, int]
+    counts: dict[Status, int] | None
     links: BulkLinks
 
 
@@ -52,40 +57,63 @@ class BulkDoor:
         self._door = door
 
     async def take_in(self, collection: Collection, lines: AsyncIterator[bytes | None], key: str | None) -> BulkView:
-        """Put every line into the queue, `BATCH` at a time, and return once Redis has confirmed the last."""
+        """Put every line into the queue, a batch at a time, and return once Redis has confirmed the last.
+
+        Under a key that was used before, every line must be what it was then.
+        """
         bulk = new_bulk_id() if key is None else keyed_id(CALLER, f"bulk\0{key}")
+        with queue_at_hand():
+            known = await self._door.queue.bulk(bulk) if key is not None else None
+        if known is not None and known.collection != collection.name:
+            raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk into {known.collection}")
+        size = min(BATCH, self._door.queue.limit)
         jobs: list[Job] = []
         number = 0
         async for line in lines:
+            if self._door.waiters.closed:
+                raise refuse(Kind.STOPPING, "this server is stopping; under a key it is safe to send the bulk again")
             number += 1
             jobs.append(_job(collection, Place(bulk, number), line))
-            if len(jobs) == BATCH:
-                await self._submit(collection, jobs)
-                await self._note(bulk, Bulk(collection.name, number, complete=False))
+            if len(jobs) == size:
+                await self._submit(collection, jobs, is_keyed=key is not None)
+                await self._note(bulk, known, Bulk(collection.name, number, complete=False))
                 jobs = []
         if jobs:
-            await self._submit(collection, jobs)
+            await self._submit(collection, jobs, is_keyed=key is not None)
         whole = Bulk(collection.name, number, complete=True)
-        await self._note(bulk, whole)
-        return _view(bulk, whole, {})
+        if known is not None and known.complete and known.lines != number:
+            raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk of {known.lines} lines, not {number}")
+        await self._note(bulk, known, whole)
+        return _view(bulk, whole, None)
 
-    async def _submit(self, collection: Collection, jobs: list[Job]) -> None:
+    async def _submit(self, collection: Collection, jobs: list[Job], *, is_keyed: bool) -> None:
         """Wait for room where there is none: nobody reads on meanwhile, so the sender is held back."""
         give_up_at = time.monotonic() + ROOM_S
         while True:
             with queue_at_hand():
                 try:
                     submitted = await self._door.queue.submit(collection.name, jobs)
+                    break
                 except QueueFull:
                     if time.monotonic() > give_up_at:
-                        raise refuse(Kind.QUEUE_FULL, "the bulk was taken in up to here; send it again later") from None
-                else:
-                    return _check_same(jobs, submitted)
+                        raise refuse(Kind.QUEUE_FULL, _NO_ROOM.format(_line(jobs[0]) - 1)) from None
             await asyncio.sleep(LOOK_FOR_ROOM_S)
+        if is_keyed:
+            await self._check_same(jobs, submitted)
 
-    async def _note(self, bulk: UUID, so_far: Bulk) -> None:
-        with queue_at_hand():
-            await self._door.queue.note_bulk(bulk, so_far)
+    async def _check_same(self, jobs: list[Job], submitted: list[Submitted]) -> None:
+        """A line that was taken in before must be the line that it was: by its receipt, else by its ticket."""
+        receipts = await self._door.old_receipts([job.id for job in jobs])
+        for job, answer in zip(jobs, submitted, strict=True):
+            known = receipts.get(job.id) or answer.held
+            if known is not None and known.fingerprint != job.fingerprint:
+                raise refuse(Kind.KEY_REUSED, f"line {_line(job)} was another when this key was first used")
+
+    async def _note(self, bulk: UUID, known: Bulk | None, so_far: Bulk) -> None:
+        """Remember how far the bulk is, unless it was further before."""
+        if known is None or so_far.complete or (not known.complete and known.lines < so_far.lines):
+            with queue_at_hand():
+                await self._door.queue.note_bulk(bulk, so_far)
 
     async def view(self, bulk_id: str) -> BulkView:
         """How far the bulk is; from its receipts alone where Redis no longer knows it."""
@@ -141,22 +169,20 @@ def _job(collection: Collection, place: Place, line: bytes | None) -> Job:
     return Job(id_, [], {}, fingerprint, now, place, error)
 
 
-def _check_same(jobs: list[Job], submitted: list[Submitted]) -> None:
-    """A line that was taken in before must be the same line."""
-    for job, answer in zip(jobs, submitted, strict=True):
-        if answer.held is not None and answer.held.fingerprint != job.fingerprint:
-            assert job.place is not None
-            raise refuse(Kind.KEY_REUSED, f"line {job.place.line} was another add when this key was first used")
+def _line(job: Job) -> int:
+    assert job.place is not None
+    return job.place.line
 
 
-def _view(bulk: UUID, known: Bulk, counts: dict[Status, int]) -> BulkView:
-    waiting = known.lines - sum(counts.values())
+def _view(bulk: UUID, known: Bulk, counts: dict[Status, int] | None) -> BulkView:
+    if counts is not None and (waiting := known.lines - sum(counts.values())) > 0:
+        counts = {Status.QUEUED: waiting, **counts}
     return BulkView(
         id=bulk,
         collection=known.collection,
         complete=known.complete,
         lines=known.lines,
-        counts={Status.QUEUED: waiting, **counts} if waiting > 0 else counts,
+        counts=counts,
         links=BulkLinks(
             self=f"/bulk/{bulk}", results=f"/bulk/{bulk}/results", collection=f"/collections/{known.collection}"
         ),

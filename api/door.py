@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -62,14 +63,20 @@ class Door:
             try:
                 submitted = await self.grouping.submit(collection.name, job)
             except QueueFull:
-                raise refuse(Kind.QUEUE_FULL, f"{self.queue.limit} jobs are waiting; nothing was taken in") from None
+                raise refuse(
+                    Kind.QUEUE_FULL, f"no more than {self.queue.limit} jobs may wait; this one was not taken in"
+                ) from None
+        if key is not None and (receipt := (await self.old_receipts([job.id])).get(job.id)):
+            # The receipt is the truth, whatever the queue says. What was queued just now is harmless: a worker
+            # finds the receipt as well. But its ticket would speak for the key until then.
+            if submitted.held is None:
+                with queue_at_hand():
+                    await self.queue.settle([job.id])
+            _same_add(receipt.fingerprint, fingerprint)
+            return receipt.view()
         if submitted.held is not None:
             _same_add(submitted.held.fingerprint, fingerprint)
             return await self.job(str(job.id))
-        if key is not None and (receipt := await self._old_receipt(job.id)):
-            # Redis no longer knew the key. What was queued just now is harmless: a worker finds the receipt.
-            _same_add(receipt.fingerprint, fingerprint)
-            return receipt.view()
         return JobView.queued(job, collection.name)
 
     async def job(self, job_id: str) -> JobView:
@@ -101,7 +108,7 @@ class Door:
                 ended.clear()
                 view = await self.job(job_id)
                 left_s = deadline - time.monotonic()
-                if view.status.is_outcome or left_s <= 0:
+                if view.status.is_outcome or left_s <= 0 or self.waiters.closed:
                     return view
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(left_s, LOOK_AGAIN_S)):
@@ -135,16 +142,18 @@ class Door:
             async with self.database.reads() as session:
                 return (await read_receipts(session, [job])).get(job)
 
-    async def _old_receipt(self, job: UUID) -> Receipt | None:
-        """The receipt of a job that Redis does not know; None as well while the database is away."""
+    async def old_receipts(self, jobs: Sequence[UUID]) -> dict[UUID, Receipt]:
+        """The receipts of jobs that were submitted with a key; none while the database is away."""
         if time.monotonic() < self.blind_until:
-            return None
+            return {}
         try:
             async with asyncio.timeout(GLANCE_S):
-                return await self._receipt(job)
+                with database_at_hand():
+                    async with self.database.reads() as session:
+                        return await read_receipts(session, jobs)
         except (ProblemError, TimeoutError):
             self.blind_until = time.monotonic() + GLANCE_S
-            return None
+            return {}
 
 
 def _same_add(known: str, fingerprint: str) -> None:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from contextlib import suppress
 
 from shared.contract import MAX_BATCH, Job
-from shared.queue import Queue
+from shared.queue import Queue, QueueFull
 from shared.tasks import cancel
 from shared.tickets import Submitted
 
@@ -43,17 +43,30 @@ class Grouping:
     async def _send_batch(self, collection: str, batch: list[_Waiting]) -> None:
         try:
             submitted = await self._queue.submit(collection, [job for job, _ in batch])
-        except BaseException as error:
-            # A caller that went away has cancelled its future; the others are told what happened.
-            for _, answer in batch:
-                if not answer.done():
-                    answer.set_exception(error if isinstance(error, Exception) else ConnectionError("stopped"))
-            if not isinstance(error, Exception):
-                raise
-            return
-        for (_, answer), one in zip(batch, submitted, strict=True):
-            with suppress(asyncio.InvalidStateError):
-                answer.set_result(one)
+        except QueueFull as full:
+            if len(batch) == 1:
+                _tell(batch, full)
+                return
+            # There may be room for some of them.
+            middle = len(batch) // 2
+            await self._send_batch(collection, batch[:middle])
+            await self._send_batch(collection, batch[middle:])
+        except asyncio.CancelledError:
+            _tell(batch, ConnectionError("stopped"))
+            raise
+        except Exception as error:  # noqa: BLE001  # the callers get it
+            _tell(batch, error)
+        else:
+            for (_, answer), one in zip(batch, submitted, strict=True):
+                with suppress(asyncio.InvalidStateError):
+                    answer.set_result(one)
 
     async def close(self) -> None:
         await cancel(self._senders.values())
+
+
+def _tell(batch: list[_Waiting], error: Exception) -> None:
+    """Let the callers know; one that went away has cancelled its future."""
+    for _, answer in batch:
+        if not answer.done():
+            answer.set_exception(error)

@@ -73,8 +73,9 @@ async def _redis(door: Door) -> tuple[int | None, int | None]:
 
 
 async def _database(door: Door) -> Literal["current", "not migrated", "away"]:
+    tables = [collection.table for collection in door.collections.values()]
     try:
         async with asyncio.timeout(CHECK_S):
-            return "current" if await is_current(door.database.reader) else "not migrated"
+            return "current" if await is_current(door.database.reader, tables) else "not migrated"
     except Exception:  # noqa: BLE001  # whatever it was, the answer did not come
         return "away"

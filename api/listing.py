@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Query
 from pydantic import BaseModel
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, literal, select, tuple_
 
 from api.door import Door
 from api.problems import database_at_hand, refuse, responses
@@ -75,7 +75,7 @@ def _about(collection: Collection) -> dict[str, Any]:
         "name": collection.name,
         "key": list(collection.key),
         "add": f"/add/{collection.name}",
-        "add_schema": collection.json_schema,
+        "add_schema": collection.json_schema("#/$defs/{model}"),
     }
 
 
@@ -84,7 +84,8 @@ def _after(collection: Collection, cursor: str | None) -> Select[Any]:
     query = select(collection.table).order_by(*columns)
     if cursor is None:
         return query
-    return query.where(tuple_(*columns) > tuple_(*_read_cursor(collection, cursor)))
+    after = zip(_read_cursor(collection, cursor), columns, strict=True)
+    return query.where(tuple_(*columns) > tuple_(*(literal(value, column.type) for value, column in after)))
 
 
 def _cursor(collection: Collection, row: Row) -> str:

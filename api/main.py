@@ -43,8 +43,10 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.state.stopping = door.waiters.close
     problems.install(app)
     adds.install(app, door)
     bulks.install(app, door)
@@ -81,15 +83,27 @@ def _complete_openapi(app: FastAPI, door: Door) -> None:
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            schemas = generate().setdefault("components", {}).setdefault("schemas", {})
-            schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= schemas["Problem"].pop("$defs", {})
-            for collection in door.collections.values():
-                schema = dict(collection.json_schema)
-                schemas |= schema.pop("$defs", {})
-                schemas[f"{collection.name}_add"] = schema
-        assert app.openapi_schema is not None
-        return app.openapi_schema
+        if app.openapi_schema is not None:
+            return app.openapi_schema
+        whole = generate()
+        schemas = whole.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}", mode="validation")
+        schemas |= schemas["Problem"].pop("$defs", {})
+        for collection in door.collections.values():
+            schema = collection.json_schema("#/components/schemas/{model}")
+            schemas |= schema.pop("$defs", {})
+            schemas[f"{collection.name}_add"] = schema
+        _forget_fastapis_own_422(whole)
+        return whole
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the schema
+
+
+def _forget_fastapis_own_422(schema: dict[str, Any]) -> None:
+    """FastAPI documents an error of its own wherever there is a parameter; ours are problems."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)

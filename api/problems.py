@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 2
 
+QUEUE_AWAY = (
+    "the queue did not answer; nothing is promised, and with an Idempotency-Key it is safe to send the same again"
+)
+
 BY_HTTP_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD, 413: Kind.TOO_LARGE, 415: Kind.MEDIA}
 
 
@@ -44,7 +48,7 @@ def queue_at_hand() -> Iterator[None]:
         yield
     except REDIS_FAULTS as fault:
         log.warning("Redis did not answer: %s", type(fault).__name__)
-        raise refuse(Kind.QUEUE_AWAY, "the queue cannot be reached now; nothing was taken in") from fault
+        raise refuse(Kind.QUEUE_AWAY, QUEUE_AWAY) from fault
 
 
 @contextmanager
@@ -54,10 +58,10 @@ def database_at_hand() -> Iterator[None]:
         yield
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         fault = sort_fault(error)
-        if fault.kind not in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
-            raise
-        log.warning("the database did not answer: %s", fault.code)
-        raise refuse(Kind.DATABASE_AWAY, "the database cannot be reached now") from error
+        # A schema or a permission that is not as it should be is the operator's to mend, not the caller's.
+        is_away = fault.kind in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}
+        log.log(logging.WARNING if is_away else logging.ERROR, "the database did not answer: %s", fault.code)
+        raise refuse(Kind.DATABASE_AWAY, "the database cannot be asked now") from error
 
 
 def respond(told: Problem, *, job: JobView | None = None, headers: Mapping[str, str] | None = None) -> Response:

@@ -22,6 +22,14 @@ class Waiters:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._events: dict[str, set[asyncio.Event]] = {}
+        self.closed = False
+
+    def close(self) -> None:
+        """Let every wait end at once, with the job as it stands: the server stops."""
+        self.closed = True
+        for events in self._events.values():
+            for event in events:
+                event.set()
 
     @asynccontextmanager
     async def expecting(self, job: str) -> AsyncIterator[asyncio.Event]:

@@ -81,6 +81,8 @@ async def answering(app: Any, listener: socket.socket, stop: Stop, *, grace_s: f
         yield
     finally:
         up.cancel()
+        # Requests that wait for a job are answered now, with the job as it stands.
+        app.state.stopping()
         server.should_exit = True
         server.force_exit = not await stop.unless_hurried(serving)
         await asyncio.wait({serving})

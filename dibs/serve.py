@@ -11,6 +11,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from sqlalchemy import Table
+
 from api.main import make_app
 from dibs.embedded import Store, locked, opened_redis, own_redis
 from dibs.errors import StartError
@@ -95,15 +97,15 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
             raise StartError(f"{name_of(url)} cannot be migrated: {sort_fault(error).detail}") from error
     database = open_database(url, pool_size=settings.concurrency)
     try:
-        await _check_schema(database, url)
+        await _check_schema(database, url, [c.table for c in load_collections(settings.models).values()])
         yield database
     finally:
         await database.close()
 
 
-async def _check_schema(database: Database, url: str) -> None:
+async def _check_schema(database: Database, url: str, tables: list[Table]) -> None:
     try:
-        current = await is_current(database.reader)
+        current = await is_current(database.reader, tables)
     except Exception as error:
         fault = sort_fault(error)
         if fault.kind not in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
@@ -111,7 +113,7 @@ async def _check_schema(database: Database, url: str) -> None:
         log.warning("%s does not answer (%s): adds are taken in and wait for it", name_of(url), fault.code)
         return
     if not current:
-        raise StartError(f"{name_of(url)} has another schema than this dibs: run `dibs migrate` first")
+        raise StartError(f"{name_of(url)} lacks tables or columns that this dibs needs: run `dibs migrate` first")
     log.info("database: %s", name_of(url))
 
 

@@ -44,7 +44,7 @@ def show_job(job: JobView, *, as_json: bool) -> None:
 def _what(job: JobView) -> str:
     if job.result is not None:
         # As JSON, so that a name cannot talk to the terminal.
-        choice = "" if job.choice is None else f" (choice {job.choice + 1})"
+        choice = "" if job.choice is None else f" (candidate no. {job.choice + 1})"
         return f"{job.collection} {json.dumps(job.result)}{choice}"
     if job.error is not None:
         return f"{job.collection}: {job.error.title}: {json.dumps(job.error.detail)}"

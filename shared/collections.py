@@ -9,6 +9,7 @@ from enum import Enum
 from functools import cached_property
 from operator import itemgetter
 from typing import Annotated, Any, NotRequired, cast
+from uuid import UUID
 
 import orjson
 from pydantic import (
@@ -20,6 +21,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
 )
+from pydantic_core import ErrorDetails
 from sqlalchemy import Column, DateTime, Table
 from typing_extensions import TypedDict
 
@@ -28,6 +30,12 @@ from shared.contract import MAX_CANDIDATES, Row
 from shared.problems import FieldError
 
 MAX_FAULTS = 20
+
+MESSAGES = {
+    "extra_forbidden": "there is no such column or member here",
+    "dict_type": "must be an object that gives columns by name",
+}
+"""What is said instead of pydantic's own words."""
 
 # The two ways to give a candidate; no column can be called so.
 ROW, SCALAR = TAGS = ("a row\0", "a scalar\0")
@@ -59,7 +67,7 @@ class Add:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
+    if isinstance(value, Decimal | UUID):  # asyncpg has a UUID of its own
         return str(value)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True)
@@ -86,7 +94,7 @@ class Collection:
     @cached_property
     def columns(self) -> dict[str, Column[Any]]:
         """The columns that a caller may give."""
-        return {c.name: c for c in self.table.columns if is_given(c) or c.name in self.key}
+        return {str(c.name): c for c in self.table.columns if is_given(c) or c.name in self.key}
 
     @cached_property
     def required(self) -> frozenset[str]:
@@ -180,10 +188,9 @@ class Collection:
     def _aware(self) -> frozenset[str]:
         return frozenset(c.name for c in self.table.columns if isinstance(c.type, DateTime) and c.type.timezone)
 
-    @cached_property
-    def json_schema(self) -> dict[str, Any]:
-        """JSON Schema (2020-12) of an add to this collection."""
-        schema = self._add.json_schema(ref_template="#/components/schemas/{model}")
+    def json_schema(self, ref_template: str) -> dict[str, Any]:
+        """JSON Schema (2020-12) of an add to this collection; `ref_template` says where it keeps its parts."""
+        schema = self._add.json_schema(ref_template=ref_template)
         schema["title"] = f"Add to {self.name}"
         return schema
 
@@ -197,7 +204,11 @@ def _typed_dict(name: str, fields: dict[str, Any], *, strict: bool) -> Any:
 
 def _faults(error: ValidationError) -> list[FieldError]:
     found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
-    return [FieldError(pointer=_pointer(f["loc"]), detail=f["msg"].removeprefix("Value error, ")) for f in found]
+    return [FieldError(pointer=_pointer(fault["loc"]), detail=_detail(fault)) for fault in found]
+
+
+def _detail(fault: ErrorDetails) -> str:
+    return MESSAGES.get(fault["type"], fault["msg"].removeprefix("Value error, "))
 
 
 def _pointer(loc: tuple[int | str, ...]) -> str:

@@ -1,5 +1,6 @@
 """What a column takes from JSON: one rule for each SQLAlchemy type, read from the table and nowhere else."""
 
+import math
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -14,6 +15,13 @@ INTEGER_BITS: dict[type, int] = {sa.SmallInteger: 16, sa.Integer: 32, sa.BigInte
 
 # Equal in the database must mean equal here: a claim matches returned rows with its candidates by key.
 KEY_TYPES = (sa.String, sa.Integer, sa.Uuid, sa.Date, sa.Boolean)
+
+
+MAX_JSON_DEPTH = 32
+"""Far below what a JSON parser takes, for on its way a value gets deeper: into an add, a batch, an envelope."""
+
+SINGLE_PRECISION_BITS = 24
+LARGEST_SINGLE = 3.4028234e38
 
 
 class UnsupportedColumn(Exception):  # noqa: N818
@@ -31,16 +39,32 @@ def _storable(text: str) -> str:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie between the years 1 and 9999 in UTC") from None
 
 
-def _json_text(value: JsonValue) -> JsonValue:
+def _naive(moment: time) -> time:
+    if moment.tzinfo is not None:
+        raise ValueError("must not have a time zone")
+    return moment
+
+
+def _json(value: JsonValue, depth: int = 1) -> JsonValue:
+    """A JSON value that both databases take and give back as it was."""
+    if depth > MAX_JSON_DEPTH:
+        raise ValueError(f"must not be nested deeper than {MAX_JSON_DEPTH} levels")
     if isinstance(value, str):
         return _storable(value)
     if isinstance(value, list):
-        return [_json_text(item) for item in value]
+        return [_json(item, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {_storable(name): _json_text(item) for name, item in value.items()}
+        return {_storable(name): _json(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must be finite numbers")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("must be integers of 64 bits")
     return value
 
 
@@ -54,10 +78,28 @@ def _integer(column_type: sa.Integer) -> Any:
 
 
 def _numeric(column_type: sa.Numeric[Any]) -> Any:
-    limits = Field(
-        allow_inf_nan=False, max_digits=column_type.precision, decimal_places=column_type.scale, strict=False
-    )
-    return Annotated[Decimal, limits] if column_type.asdecimal else Annotated[float, Field(allow_inf_nan=False)]
+    # NUMERIC(5) has no decimal places; only a bare NUMERIC takes any number of them.
+    digits = column_type.precision
+    places = column_type.scale if column_type.scale is not None or digits is None else 0
+    if column_type.asdecimal:
+        limits = Field(allow_inf_nan=False, max_digits=digits, decimal_places=places, strict=False)
+        return Annotated[Decimal, limits]
+    return _float_below(None if digits is None else 10.0 ** (digits - (places or 0)))
+
+
+def _float(column_type: sa.Float[Any]) -> Any:
+    is_single = isinstance(column_type, sa.REAL) or (column_type.precision or 53) <= SINGLE_PRECISION_BITS
+    return _float_below(LARGEST_SINGLE if is_single else None)
+
+
+def _float_below(bound: float | None) -> Any:
+    return Annotated[float, Field(allow_inf_nan=False, gt=None if bound is None else -bound, lt=bound)]
+
+
+def _time(column_type: sa.Time) -> Any:
+    if column_type.timezone:
+        raise UnsupportedColumn("a time of day with a time zone")
+    return Annotated[time, AfterValidator(_naive)]
 
 
 # Order matters: SQLAlchemy's Enum is a String, its Float a Numeric.
@@ -66,13 +108,13 @@ RULES: tuple[tuple[type[sa.types.TypeEngine[Any]], Callable[[Any], Any]], ...] =
     (sa.String, _text),
     (sa.Boolean, lambda _: bool),
     (sa.Integer, _integer),
-    (sa.Float, lambda _: Annotated[float, Field(allow_inf_nan=False)]),
+    (sa.Float, _float),
     (sa.Numeric, _numeric),
     (sa.DateTime, lambda t: Annotated[AwareDatetime, AfterValidator(_utc)] if t.timezone else NaiveDatetime),
     (sa.Date, lambda _: date),
-    (sa.Time, lambda _: time),
-    (sa.Uuid, lambda _: UUID),
-    (sa.JSON, lambda _: Annotated[JsonValue, AfterValidator(_json_text)]),
+    (sa.Time, _time),
+    (sa.Uuid, lambda t: UUID if t.as_uuid else Annotated[UUID, AfterValidator(str)]),
+    (sa.JSON, lambda _: Annotated[JsonValue, AfterValidator(_json)]),
 )
 
 

@@ -13,7 +13,10 @@ Sessions = async_sessionmaker[AsyncSession]
 
 CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 30
-LOCK_TIMEOUT_S = 10
+LOCK_TIMEOUT_S = 2
+"""A claim waits for another's lock for milliseconds; longer, somebody outside holds it."""
+SQLITE_LOCK_TIMEOUT_S = 10
+"""SQLite has one lock for all."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def open_database(url: str, *, pool_size: int = 20) -> Database:
     engine = create_async_engine(
         url,
         json_serializer=_dump_json,
-        json_deserializer=orjson.loads,
+        json_deserializer=_load_json,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT_S,
@@ -76,15 +79,20 @@ def _dump_json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
+def _load_json(stored: str | float) -> Any:
+    """SQLite gives a bare number in a JSON column back as a number."""
+    return orjson.loads(stored) if isinstance(stored, str | bytes) else stored
+
+
 def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
     engine = create_async_engine(
         url,
         json_serializer=_dump_json,
-        json_deserializer=orjson.loads,
+        json_deserializer=_load_json,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT_S,
-        connect_args={"timeout": LOCK_TIMEOUT_S},
+        connect_args={"timeout": SQLITE_LOCK_TIMEOUT_S},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

@@ -24,6 +24,7 @@ class FaultClass(Enum):
     OUTAGE = "the database is away or cannot take anything now"
     TIMEOUT = "no answer in time: an outage if the database answers nobody, else passing"
     REFUSED = "the row will never fit"
+    UNFIT = "the schema or the permissions are not what this version needs"
     UNKNOWN = "anything else"
 
 
@@ -42,6 +43,9 @@ SQLSTATES: dict[str, FaultClass] = {
     "22": FaultClass.REFUSED,  # data exceptions: too long, out of range, not representable
     "23": FaultClass.REFUSED,  # not null, foreign key, check, exclusion, another unique key
     "P0001": FaultClass.REFUSED,  # a trigger said no
+    "42P01": FaultClass.UNFIT,  # undefined table
+    "42703": FaultClass.UNFIT,  # undefined column
+    "42501": FaultClass.UNFIT,  # insufficient privilege
 }
 # sqlite.org/rescode.html; a primary code stands for its extended ones.
 SQLITE_NAMES: dict[str, FaultClass] = {

@@ -8,10 +8,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, func, inspect, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import open_database
+from shared.models import Base
 
 MIGRATION_LOCK = int.from_bytes(b"dibs")
 
@@ -47,14 +48,20 @@ async def migrate(url: str, tables: Iterable[Table] = (), *, revision: str = "he
         await database.close()
 
 
-async def is_current(engine: AsyncEngine) -> bool:
-    """Whether the schema is the one that this code was written for, or a later one.
+async def is_current(engine: AsyncEngine, tables: Iterable[Table] = ()) -> bool:
+    """Whether the schema is the one that this code was written for, or a later one, and `tables` are there.
 
     Migrations go first in a rolling deploy, so the old code must live with the new schema for a while.
     """
     async with engine.connect() as connection:
         current = await connection.run_sync(_current)
-    return current is not None and current not in await asyncio.to_thread(_outdated)
+        there = await connection.run_sync(_has_tables, [*Base.metadata.tables.values(), *tables])
+    return there and current is not None and current not in await asyncio.to_thread(_outdated)
+
+
+def _has_tables(connection: Connection, tables: Iterable[Table]) -> bool:
+    inspector = inspect(connection)
+    return all(inspector.has_table(table.name, table.schema) for table in tables)
 
 
 def _outdated() -> set[str]:

@@ -2,8 +2,9 @@
 
 from enum import StrEnum
 from http import HTTPStatus
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,6 +25,7 @@ class Kind(StrEnum):
     KEY_REUSED = "idempotency-key-reused"
     QUEUE_FULL = "queue-full"
     QUEUE_AWAY = "queue-away"
+    STOPPING = "stopping"
     DATABASE_AWAY = "database-away"
     INTERNAL = "internal"
     # Outcomes: these stand in the `error` of a failed job.
@@ -49,6 +51,7 @@ STATUS: dict[Kind, HTTPStatus] = {
     Kind.KEY_REUSED: HTTPStatus.UNPROCESSABLE_ENTITY,
     Kind.QUEUE_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.QUEUE_AWAY: HTTPStatus.SERVICE_UNAVAILABLE,
+    Kind.STOPPING: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.DATABASE_AWAY: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -63,10 +66,11 @@ TITLES: dict[Kind, str] = {
     Kind.TOO_LATE: "The job has already ended",
     Kind.TOO_LARGE: "The request is too large",
     Kind.MEDIA: "The body is of another media type",
-    Kind.INVALID: "The add does not fit the collection",
+    Kind.INVALID: "The content of the request does not fit",
     Kind.KEY_REUSED: "The idempotency key belongs to another add",
     Kind.QUEUE_FULL: "The queue is full",
     Kind.QUEUE_AWAY: "The queue cannot be reached",
+    Kind.STOPPING: "This server is stopping",
     Kind.DATABASE_AWAY: "The database cannot be reached",
     Kind.INTERNAL: "Something went wrong here",
     Kind.REFUSED: "The database refused the row",
@@ -108,6 +112,10 @@ class Problem(BaseModel):
     constraint: str | None = None
     column: str | None = None
     errors: list[FieldError] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
     @property
     def kind(self) -> Kind:

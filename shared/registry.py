@@ -31,7 +31,7 @@ def collection_of(model: type[Any]) -> Collection | None:
         key = keys[0] if keys else None
     if key is None:
         return None
-    collection = Collection(table.name, table, tuple(key))
+    collection = Collection(str(table.name), table, tuple(str(name) for name in key))
     _check(model, collection)
     return collection
 
@@ -39,8 +39,8 @@ def collection_of(model: type[Any]) -> Collection | None:
 def _unique_keys(table: Table) -> list[tuple[str, ...]]:
     """The keys that "on conflict" can name: not deferred, over whole columns, and for all rows."""
     constraints = [u for u in table.constraints if isinstance(u, UniqueConstraint) and not u.deferrable]
-    found = [tuple(c.name for c in u.columns) for u in constraints]
-    found += [tuple(c.name for c in i.columns) for i in table.indexes if i.unique and _is_plain(i)]
+    found = [tuple(str(c.name) for c in u.columns) for u in constraints]
+    found += [tuple(str(c.name) for c in i.columns) for i in table.indexes if i.unique and _is_plain(i)]
     if not found and table.autoincrement_column is None and table.primary_key.columns:
         found = [tuple(c.name for c in table.primary_key.columns)]
     return sorted(set(found))

@@ -9,7 +9,23 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Insert, String, Table, Text, any_, bindparam, func, select, tuple_
+import orjson
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Column,
+    ColumnElement,
+    Insert,
+    String,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    func,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -47,7 +63,11 @@ async def insert_unless_taken(
     names = tuple(rows[0])
     if _is_postgresql(session) and not _computes_defaults(table, names):
         statement, parameters = _insert_by_arrays(table, tuple(key), names, tuple(returning))
-        return list(await session.execute(statement, _arrays(parameters, [tuple(row.values()) for row in rows])))
+        columns = _arrays(parameters, [tuple(row.values()) for row in rows])
+        for name, parameter in zip(names, parameters, strict=True):
+            if isinstance(json := table.c[name].type, JSON):
+                columns[parameter] = [_json_text(json, value) for value in columns[parameter]]
+        return list(await session.execute(statement, columns))
     insert = _ignoring(sqlite.insert(table) if not _is_postgresql(session) else postgresql.insert(table), key)
     return list(await session.execute(insert.returning(*(table.c[name] for name in returning)), rows))
 
@@ -71,9 +91,19 @@ def _arrays(names: Sequence[str], rows: Sequence[Key]) -> dict[str, list[Any]]:
 
 def _array(column: Column[Any], name: str) -> ColumnElement[Any]:
     """One parameter that holds a column of all rows."""
-    # A cast to VARCHAR(n) would cut a text that is too long; an assignment to the column refuses it.
-    is_text = type(column.type) in {String, Text}
+    # A cast to VARCHAR(n) would cut a text that is too long; an assignment to the column refuses it. An array of
+    # JSON would take a list for one more dimension of the array, so JSON travels as text.
+    is_text = type(column.type) in {String, Text} or isinstance(column.type, JSON)
     return bindparam(name, type_=ARRAY(Text() if is_text else column.type))
+
+
+def _unnested(column: Column[Any], name: str) -> ColumnElement[Any]:
+    values: ColumnElement[Any] = func.unnest(_array(column, name))
+    return cast(values, column.type) if isinstance(column.type, JSON) else values
+
+
+def _json_text(column_type: JSON, value: Any) -> str | None:
+    return None if value is None and column_type.none_as_null else orjson.dumps(value).decode()
 
 
 @cache
@@ -91,6 +121,6 @@ def _insert_by_arrays(
     table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]
 ) -> tuple[Insert, list[str]]:
     parameters = [f"column_{place}" for place in range(len(names))]
-    rows = select(*(func.unnest(_array(table.c[n], p)) for n, p in zip(names, parameters, strict=True)))
+    rows = select(*(_unnested(table.c[n], p) for n, p in zip(names, parameters, strict=True)))
     insert: Any = postgresql.insert(table).from_select(names, rows, include_defaults=False)
     return _ignoring(insert, key).returning(*(table.c[name] for name in returning)), parameters

@@ -73,18 +73,33 @@ async def fail(sessions: Sessions, receipts: Sequence[Receipt]) -> dict[UUID, Re
 async def _claim_or_split(
     sessions: Sessions, collection: Collection, wishes: Sequence[Wish], tries: int, *, fresh: bool = False
 ) -> dict[UUID, Receipt]:
-    """Claim; where the database refuses the statement, halve the batch until the culprit stands alone."""
+    """Claim; where the database refuses the statement, halve the batch until the culprit stands alone.
+
+    A passing fault halves it too, so that one key that somebody holds does not keep the others waiting: those
+    that could be ended are, and then the fault is raised.
+    """
     try:
         return await claim(sessions, collection, wishes, tries=tries, fresh=fresh)
     except Exception as error:
         fault = sort_fault(error, collection.table)
-        if fault.kind not in {FaultClass.REFUSED, FaultClass.UNKNOWN}:
+        is_passing = fault.kind is FaultClass.PASSING
+        if fault.kind in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.UNFIT} or (is_passing and len(wishes) == 1):
             raise Interrupted(fault) from error
         if len(wishes) == 1:
             return await _fail(sessions, collection, wishes[0], fault, error, tries)
     middle = len(wishes) // 2
-    first = await _claim_or_split(sessions, collection, wishes[:middle], tries)
-    return first | await _claim_or_split(sessions, collection, wishes[middle:], tries)
+    ended: dict[UUID, Receipt] = {}
+    stopped: Interrupted | None = None
+    for half in (wishes[:middle], wishes[middle:]):
+        try:
+            ended |= await _claim_or_split(sessions, collection, half, tries)
+        except Interrupted as stop:
+            if stop.fault.kind is not FaultClass.PASSING:
+                raise
+            stopped = stop
+    if stopped is not None:
+        raise stopped
+    return ended
 
 
 async def _fail(

@@ -133,7 +133,7 @@ async def _taken(session: AsyncSession, collection: Collection, wishes: Iterable
 
 async def _insert(session: AsyncSession, collection: Collection, picks: Sequence[Pick]) -> dict[Key, Row]:
     """Insert the picks in the order of their keys and return, by key, the rows of those that found it free."""
-    names = [column.name for column in collection.table.columns]
+    names = [str(column.name) for column in collection.table.columns]
     won: dict[Key, Row] = {}
     # One statement takes one set of columns; neighbours with the same set go together and the order stays.
     for _, same in groupby(picks, key=lambda pick: tuple(pick.row)):

@@ -84,6 +84,8 @@ class Hands:
         spent, excused = await self.queue.progress(delivery.batch)
         deaths = delivery.number - 1 - excused
         collection, jobs = delivery.content.collection, delivery.content.jobs
+        if deaths > 0:
+            log.warning("batch %s is taken up again; %d workers went away under it", delivery.batch, deaths)
         if deaths < self.max_deaths:
             return await self._end([delivery.batch], collection, jobs, spent=spent)
         if len(jobs) > 1:

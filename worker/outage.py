@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from shared.tasks import cancel
@@ -18,6 +19,7 @@ class Outage:
     def __init__(self, answers: Callable[[], Awaitable[bool]]) -> None:
         self._answers = answers
         self._return: asyncio.Task[None] | None = None
+        self._back_at = -math.inf
 
     async def over(self) -> None:
         """Return when the database answers; at the soonest after a short pause, so that nobody spins."""
@@ -27,13 +29,19 @@ class Outage:
         await asyncio.shield(self._return)
 
     async def _watch(self) -> None:
-        pause_s = FIRST_PAUSE_S
-        log.warning("the database is away; jobs wait for it, no tries are spent")
+        loop = asyncio.get_running_loop()
+        # It answered a moment ago and still could not be used, as with a full disk: the same outage goes on.
+        goes_on = loop.time() - self._back_at < LONGEST_PAUSE_S * 5
+        pause_s = LONGEST_PAUSE_S if goes_on else FIRST_PAUSE_S
+        if not goes_on:
+            log.warning("the database is away; jobs wait for it, no tries are spent")
         await asyncio.sleep(pause_s)
         while not await self._answers():
             await asyncio.sleep(pause_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-        log.warning("the database is back")
+        self._back_at = loop.time()
+        if not goes_on:
+            log.warning("the database is back")
 
     async def close(self) -> None:
         if self._return is not None:

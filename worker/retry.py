@@ -42,8 +42,9 @@ Decision = Wait | Later | GiveUp
 def decide(fault: Fault, *, tries_spent: int, policy: Policy, random: Random) -> Decision:
     """What follows on `fault`, met by a batch that had spent `tries_spent` tries before.
 
-    Refused and unknown errors come here only when not even a failed receipt could be written, such as before
-    the first migration: the jobs are kept, and tried again at the longest delay.
+    A schema that is not as it should be is mended by an operator, so the jobs are kept and tried again at the
+    longest delay. Refused and unknown errors come here only when not even a failed receipt could be written, and
+    are treated alike.
     """
     if fault.kind is FaultClass.OUTAGE:
         return Wait()

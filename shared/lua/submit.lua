@@ -6,6 +6,12 @@ local queue, payload, waiting = KEYS[1], KEYS[2], KEYS[3]
 local limit, keep, keep_ticket, now = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local answers, fresh = {0}, {}
 
+-- The answer of an earlier sending got lost: this batch is in.
+if redis.call('EXISTS', payload) == 1 then
+  for i = 4, #KEYS do answers[#answers + 1] = '' end
+  return answers
+end
+
 for i = 4, #KEYS do
   local held = redis.call('GET', KEYS[i])
   answers[#answers + 1] = held or ''

@@ -9,15 +9,31 @@ from sqlalchemy import text
 
 from shared.contract import Status
 from shared.database import Database
+from shared.faults import FaultClass
 from shared.problems import Kind
-from tests.build import HANDLES, add_tenants, make_handle_job, receipts_of, rows_of
-from worker.batch import end_jobs
+from tests.build import (
+    ANIMALS,
+    HANDLES,
+    add_tenants,
+    make_handle_job,
+    make_job,
+    names_of,
+    receipts_of,
+    rows_of,
+)
+from tests.waiting import held_name
+from worker.batch import Interrupted, end_jobs
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "check": ({"plan": "gold"}, "ck_handles_plan"),
     "foreign key": ({"tenant": "nobody"}, "fk_handles_tenant"),
     "other unique key": ({"email": "taken@example.org"}, "uq_handles_email"),
 }
+
+
+FAILING_FUNCTION = """CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'odd' USING ERRCODE = 'ZZ001'; END $$"""
+FAILING_TRIGGER = "CREATE TRIGGER odd BEFORE INSERT ON handles FOR EACH ROW EXECUTE FUNCTION odd()"
 
 
 @pytest.fixture
@@ -87,17 +103,45 @@ async def test_jobs_that_no_longer_fit_the_collection_fail_and_say_where(acme: D
     assert [fault.pointer for fault in error.errors or ()] == ["/0/colour"]
 
 
+async def test_a_table_that_is_not_there_yet_keeps_the_jobs(postgresql_database: Database) -> None:
+    async with postgresql_database.writes.begin() as session:
+        await session.execute(text("DROP TABLE handles"))
+
+    with pytest.raises(Interrupted) as interrupted:
+        await end_jobs(postgresql_database.writes, HANDLES, [make_handle_job("acme", "a")], tries=1)
+
+    assert (interrupted.value.fault.kind, interrupted.value.fault.code) == (FaultClass.UNFIT, "42P01")
+
+
 async def test_an_error_that_nobody_foresaw_fails_the_job_and_its_traceback_is_logged(
     acme: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with acme.writes.begin() as session:
-        await session.execute(text("ALTER TABLE handles RENAME COLUMN owner TO holder"))
+        if acme.writer.dialect.name == "sqlite":
+            await session.execute(text("ALTER TABLE handles RENAME COLUMN owner TO holder"))
+        else:
+            await session.execute(text(FAILING_FUNCTION))
+            await session.execute(text(FAILING_TRIGGER))
     job = make_handle_job("acme", "a")
 
     [receipt] = (await end_jobs(acme.writes, HANDLES, [job], tries=1)).values()
 
     assert receipt.error
     assert receipt.error.kind is Kind.UNEXPECTED
-    assert re.match("42703|SQLITE_ERROR", receipt.error.detail)
+    assert re.match("ZZ001|SQLITE_ERROR", receipt.error.detail)
     [record] = [r for r in caplog.records if str(job.id) in r.getMessage()]
     assert record.exc_info
+
+
+async def test_a_key_that_somebody_holds_keeps_nobody_else_waiting(postgresql_database: Database) -> None:
+    """A lock that outlasts the timeout is a passing fault of one job; the others of its batch are ended."""
+    database = postgresql_database
+    jobs = [make_job(ANIMALS, [name]) for name in ("a", "b", "held", "c")]
+    async with held_name(database, "held"):
+        with pytest.raises(Interrupted) as interrupted:
+            await end_jobs(database.writes, ANIMALS, jobs, tries=1)
+        assert interrupted.value.fault.kind is FaultClass.PASSING
+        assert await names_of(database) == ["a", "b", "c"]
+
+    receipts = await end_jobs(database.writes, ANIMALS, jobs, tries=2)
+    assert {receipt.status for receipt in receipts.values()} == {Status.SUCCEEDED}

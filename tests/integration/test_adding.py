@@ -7,7 +7,7 @@ import httpx
 from shared.database import Database
 from shared.queue import Queue
 from tests.build import HANDLES, add_tenants, names_of, rows_of
-from tests.serving import WAIT, ended, serving, working
+from tests.serving import WAIT, ended, make_test_app, serving, working
 
 
 async def test_four_adds_without_a_body(database: Database, queue: Queue) -> None:
@@ -112,3 +112,20 @@ async def test_many_at_once_share_the_names_out(postgresql_database: Database, r
     statuses = [answer.json()["status"] for answer in answers]
     assert (statuses.count("succeeded"), statuses.count("exhausted")) == (20, 20)
     assert sorted(await names_of(postgresql_database)) == sorted(names)
+
+
+async def test_a_server_that_stops_answers_who_waits_with_the_job_as_it_stands(
+    sqlite_database: Database, fake_queue: Queue
+) -> None:
+    app = make_test_app(sqlite_database, fake_queue)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://dibs.test") as client,
+    ):
+        waiting = asyncio.create_task(client.post("/add", headers=WAIT))
+        while not await fake_queue.depth():  # noqa: ASYNC110  # until the add is taken in
+            await asyncio.sleep(0.01)
+        app.state.stopping()
+        answer = await asyncio.wait_for(waiting, 5)
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    assert answer.headers["location"] == answer.json()["links"]["self"]

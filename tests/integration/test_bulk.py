@@ -103,7 +103,8 @@ async def test_another_line_under_the_same_key_is_refused(sqlite_database: Datab
 async def test_jobs_without_an_outcome_are_shown_as_they_stand(database: Database, fake_queue: Queue) -> None:
     async with serving(database, fake_queue) as client:
         bulk = (await client.post("/bulk/animals", content=lines(["a", "b"]), headers=NDJSON)).json()
-        assert bulk["counts"] == {"queued": 2}
+        assert bulk["counts"] is None
+        assert (await client.get(bulk["links"]["self"])).json()["counts"] == {"queued": 2}
         assert [(o["line"], o["status"]) for o in await results(client, bulk)] == [(1, "queued"), (2, "queued")]
 
 
@@ -173,3 +174,19 @@ async def test_a_line_that_was_cancelled_is_among_the_results(database: Database
             await drained(fake_queue)
         assert [o["status"] for o in await results(client, bulk)] == ["cancelled", "succeeded"]
         assert (await client.get(bulk["links"]["self"])).json()["counts"] == {"cancelled": 1, "succeeded": 1}
+
+
+@pytest.mark.parametrize(
+    ("collection", "names"), [("animals", ["a"]), ("animals", []), ("animals", ["a", "x"]), ("handles", ["a", "b"])]
+)
+async def test_a_key_of_a_bulk_that_ended_takes_no_other_bulk(
+    database: Database, fake_queue: Queue, collection: str, names: list[str]
+) -> None:
+    async with serving(database, fake_queue) as client, working(database, fake_queue):
+        bulk = (await client.post("/bulk/animals", content=lines(["a", "b"]), headers=NDJSON | KEY)).json()
+        await drained(fake_queue)
+        before = (await client.get(bulk["links"]["self"])).json()
+        answer = await client.post(f"/bulk/{collection}", content=lines(names), headers=NDJSON | KEY)
+        assert (answer.status_code, answer.json()["type"]) == (422, "/problems/idempotency-key-reused")
+        await drained(fake_queue)
+        assert (await client.get(bulk["links"]["self"])).json() == before

@@ -47,6 +47,18 @@ async def test_another_add_with_the_key_is_refused_while_the_first_waits(databas
     assert await queue.depth() == 1
 
 
+async def test_a_refused_reuse_does_not_speak_for_the_key(database: Database, fake_queue: Queue) -> None:
+    other = {"candidates": ["Rex"]}
+    async with serving(database, fake_queue) as client:
+        async with working(database, fake_queue):
+            first = (await client.post("/add", headers=KEY | WAIT)).json()
+        # Nobody works now, so whatever is queued stays queued.
+        assert [(await client.post("/add", headers=KEY, json=other)).status_code for _ in range(2)] == [422, 422]
+        owner = await client.post("/add", headers=KEY)
+        assert (owner.status_code, owner.json()) == (200, first)
+        assert (await client.post("/add", headers=KEY, json=other)).status_code == 422
+
+
 async def test_without_the_database_a_keyed_submit_is_still_taken_in(fake_queue: Queue) -> None:
     away = open_database("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
     async with serving(away, fake_queue) as client:

@@ -123,8 +123,8 @@ def test_what_a_candidate_says_counts_more_than_the_values() -> None:
 
 
 def test_the_schema_takes_what_the_reading_takes_and_names_every_column() -> None:
-    schema = ANIMALS.json_schema
+    schema = ANIMALS.json_schema("#/$defs/{model}")
     assert schema["title"] == "Add to animals"
     assert schema["required"] == ["candidates"]
     assert schema["properties"]["candidates"]["maxItems"] == MAX_CANDIDATES
-    assert "owner" in str(HANDLES.json_schema)
+    assert "owner" in str(HANDLES.json_schema("#/$defs/{model}"))
