@@ -24,7 +24,7 @@ run: $(STAMP)  ## start dibs on its embedded database and queue; no server is ne
 	$(BIN)/dibs serve
 
 test: $(STAMP)  ## run the tests; what needs PostgreSQL or Redis is skipped where they are missing
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(STAMP)  ## format check, ruff, mypy, import rules
 	$(BIN)/ruff format --check .
