@@ -1,0 +1,1 @@
+"""How fast dibs is, next to what a user would run instead; `python -m tests.benchmarks`."""
