@@ -5,6 +5,7 @@ worker drains, Redis closes, a private one stops, the database closes.
 """
 
 import asyncio
+import gc
 import logging
 import socket
 import sys
@@ -163,5 +164,9 @@ async def _working(
 
 def _announce(stop: Stop, line: str) -> None:
     stop.ready()
+    # What the start has made lives as long as the process: the collector need not walk it again and again, which
+    # took some 80 ms each time, with every request waiting.
+    gc.collect()
+    gc.freeze()
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
