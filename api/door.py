@@ -5,12 +5,12 @@ import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
 
 from api.grouping import Grouping
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
 from api.waiters import Waiters
+from shared.clock import utc_now
 from shared.collections import Add, Collection
 from shared.contract import Job, JobView, Status
 from shared.database import Database
@@ -57,7 +57,7 @@ class Door:
             candidates=add.candidates,
             values=add.values,
             fingerprint=fingerprint,
-            submitted_at=datetime.now(UTC),
+            submitted_at=utc_now(),
         )
         with queue_at_hand():
             try:

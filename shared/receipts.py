@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Self
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.clock import utc_now
 from shared.contract import Job, JobView, Links, Row, Status
 from shared.models import ReceiptRow
 from shared.problems import Problem
@@ -45,7 +46,7 @@ class Receipt:
             bulk=job.place.bulk if job.place else None,
             line=job.place.line if job.place else None,
             submitted_at=job.submitted_at,
-            finished_at=datetime.now(UTC),
+            finished_at=utc_now(),
             **more,
         )
 
