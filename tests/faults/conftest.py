@@ -55,6 +55,7 @@ def start_dibs(tmp_path: Path) -> Iterator[StartDibs]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    limits = httpx.Limits(max_connections=250)
+    # Shorter than the five seconds after which uvicorn closes an idle connection: at the same moment both would.
+    limits = httpx.Limits(max_connections=250, keepalive_expiry=1)
     async with httpx.AsyncClient(timeout=60, limits=limits) as client:
         yield client
