@@ -8,6 +8,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
+from api.callers import caller_of
 from api.door import Door
 from api.jobs import show
 from api.problems import ProblemError, refuse, responses
@@ -105,11 +106,12 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
             raise refuse(Kind.INVALID, error.faults[0].detail, errors=error.faults) from None
         key = idempotency_key(request)
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
-        view = await door.submit(collection, wish, key)
+        caller = caller_of(request)
+        view = await door.submit(caller, collection, wish, key)
         if wait_s and not view.status.is_outcome:
             # The job is taken in: should anything go wrong with the wait, that is still the answer.
             with contextlib.suppress(ProblemError):
-                view = await door.outcome(str(view.id), wait_s)
+                view = await door.outcome(caller, str(view.id), wait_s)
         answer = show(view, wait_s, pending=202)
         answer.headers["Location"] = view.links.self
         return answer

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from api.door import CALLER, Door
+from api.callers import Caller
+from api.door import Door
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
 from shared.clock import utc_now
 from shared.collections import Collection, InvalidAdd, MalformedAdd
@@ -56,12 +57,14 @@ class BulkDoor:
     def __init__(self, door: Door) -> None:
         self._door = door
 
-    async def take_in(self, collection: Collection, lines: AsyncIterator[bytes | None], key: str | None) -> BulkView:
+    async def take_in(
+        self, caller: Caller, collection: Collection, lines: AsyncIterator[bytes | None], key: str | None
+    ) -> BulkView:
         """Put every line into the queue, a batch at a time, and return once Redis has confirmed the last.
 
         Under a key that was used before, every line must be what it was then.
         """
-        bulk = new_bulk_id() if key is None else keyed_id(CALLER, f"bulk\0{key}")
+        bulk = new_bulk_id() if key is None else keyed_id(caller.name, f"bulk\0{key}")
         with queue_at_hand():
             known = await self._door.queue.bulk(bulk) if key is not None else None
         if known is not None and known.collection != collection.name:
@@ -73,14 +76,14 @@ class BulkDoor:
             if self._door.waiters.closed:
                 raise refuse(Kind.STOPPING, "this server is stopping; under a key it is safe to send the bulk again")
             number += 1
-            jobs.append(_job(collection, Place(bulk, number), line))
+            jobs.append(_job(caller, collection, Place(bulk, number), line))
             if len(jobs) == size:
                 await self._submit(collection, jobs, is_keyed=key is not None)
-                await self._note(bulk, known, Bulk(collection.name, number, complete=False))
+                await self._note(bulk, known, Bulk(caller.name, collection.name, number, complete=False))
                 jobs = []
         if jobs:
             await self._submit(collection, jobs, is_keyed=key is not None)
-        whole = Bulk(collection.name, number, complete=True)
+        whole = Bulk(caller.name, collection.name, number, complete=True)
         if known is not None and known.complete and known.lines != number:
             raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk of {known.lines} lines, not {number}")
         await self._note(bulk, known, whole)
@@ -115,7 +118,7 @@ class BulkDoor:
             with queue_at_hand():
                 await self._door.queue.note_bulk(bulk, so_far)
 
-    async def view(self, bulk_id: str) -> BulkView:
+    async def view(self, caller: Caller, bulk_id: str) -> BulkView:
         """How far the bulk is; from its receipts alone where Redis no longer knows it."""
         bulk = as_id(bulk_id)
         if bulk is None:
@@ -125,13 +128,13 @@ class BulkDoor:
         with database_at_hand():
             async with self._door.database.reads() as session:
                 counts = await count_bulk(session, bulk)
-                if known is None and counts:
-                    known = Bulk(*await last_of_bulk(session, bulk), complete=False)
-        if known is None:
+                if known is None and (last := await last_of_bulk(session, bulk)):
+                    known = Bulk(*last, complete=False)
+        if known is None or not caller.may_see(known.caller):
             raise _unknown_bulk()
         return _view(bulk, known, counts)
 
-    async def results(self, view: BulkView) -> AsyncIterator[dict[str, Any]]:
+    async def results(self, caller: Caller, view: BulkView) -> AsyncIterator[dict[str, Any]]:
         """Each line's number and job, in order; a job without a receipt yet is shown as Redis knows it."""
         for after in range(0, view.lines, BATCH):
             async with self._door.database.reads() as session:
@@ -140,17 +143,17 @@ class BulkDoor:
                 if line in receipts:
                     yield {"line": line, **receipts[line].view().model_dump(mode="json")}
                 else:
-                    yield {"line": line, **await self._pending(line_id(view.id, line))}
+                    yield {"line": line, **await self._pending(caller, line_id(view.id, line))}
 
-    async def _pending(self, job: UUID) -> dict[str, Any]:
+    async def _pending(self, caller: Caller, job: UUID) -> dict[str, Any]:
         try:
-            return (await self._door.job(str(job))).model_dump(mode="json")
+            return (await self._door.job(caller, str(job))).model_dump(mode="json")
         except ProblemError as away:
             # The answer has begun; what cannot be said of this line is said in its place.
             return {"id": str(job), "error": away.problem.model_dump(mode="json", exclude_none=True)}
 
 
-def _job(collection: Collection, place: Place, line: bytes | None) -> Job:
+def _job(caller: Caller, collection: Collection, place: Place, line: bytes | None) -> Job:
     """The job of a line; one that is no add becomes a job that only waits for its failed receipt."""
     id_, now = line_id(place.bulk, place.line), utc_now()
     error: Problem
@@ -164,9 +167,9 @@ def _job(collection: Collection, place: Place, line: bytes | None) -> Job:
         except InvalidAdd as wrong:
             error = problem(Kind.INVALID, f"line {place.line}: {wrong}", errors=wrong.faults)
         else:
-            return Job(id_, add.candidates, add.values, add.fingerprint(collection.name), now, place)
+            return Job(id_, add.candidates, add.values, add.fingerprint(collection.name), now, caller.name, place)
     fingerprint = hashlib.sha256(line or b"").hexdigest()
-    return Job(id_, [], {}, fingerprint, now, place, error)
+    return Job(id_, [], {}, fingerprint, now, caller.name, place, error=error)
 
 
 def _line(job: Job) -> int:

@@ -7,11 +7,12 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.bulk_door import BulkDoor, BulkView
+from api.callers import caller_of
 from api.door import Door
 from api.lines import lines_of
 from api.problems import responses
 from api.requests import idempotency_key, require_ndjson
-from shared.collections import encode
+from shared.encoding import encode
 from shared.problems import Kind
 
 NDJSON = "application/x-ndjson"
@@ -54,7 +55,7 @@ def install(app: FastAPI, door: Door) -> None:
         require_ndjson(request)
         key = idempotency_key(request)
         lines = lines_of(request.stream(), door.settings.max_body_bytes)
-        view = await bulks.take_in(chosen, lines, key)
+        view = await bulks.take_in(caller_of(request), chosen, lines, key)
         return Response(view.model_dump_json(), 202, {"Location": view.links.self}, "application/json")
 
     @app.get(
@@ -63,8 +64,8 @@ def install(app: FastAPI, door: Door) -> None:
         summary="How far a bulk is",
         responses=responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
     )
-    async def counts(bulk_id: str) -> BulkView:
-        return await bulks.view(bulk_id)
+    async def counts(bulk_id: str, request: Request) -> BulkView:
+        return await bulks.view(caller_of(request), bulk_id)
 
     @app.get(
         "/bulk/{bulk_id}/results",
@@ -77,9 +78,10 @@ def install(app: FastAPI, door: Door) -> None:
             **responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
         },
     )
-    async def results(bulk_id: str) -> StreamingResponse:
-        view = await bulks.view(bulk_id)
-        return StreamingResponse(_ndjson(bulks.results(view)), media_type=NDJSON)
+    async def results(bulk_id: str, request: Request) -> StreamingResponse:
+        caller = caller_of(request)
+        view = await bulks.view(caller, bulk_id)
+        return StreamingResponse(_ndjson(bulks.results(caller, view)), media_type=NDJSON)
 
 
 async def _ndjson(results: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:

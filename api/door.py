@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from api.callers import Caller
 from api.grouping import Grouping
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
 from api.waiters import Waiters
@@ -19,9 +20,7 @@ from shared.problems import Kind, problem
 from shared.queue import Queue, QueueFull
 from shared.receipts import Receipt, read_receipts, write_receipts
 from shared.settings import Settings
-
-CALLER = ""
-"""Whose idempotency keys these are; everybody's, as long as there are no API keys."""
+from shared.tickets import Waiting
 
 LOOK_AGAIN_S = 1.0
 """How long a wait relies on being woken."""
@@ -49,15 +48,16 @@ class Door:
             there = ", ".join(sorted(self.collections))
             raise refuse(Kind.UNKNOWN_COLLECTION, f"there is {there}") from None
 
-    async def submit(self, collection: Collection, add: Add, key: str | None) -> JobView:
-        """Put `add` into the queue, once for each idempotency key, and return the job."""
+    async def submit(self, caller: Caller, collection: Collection, add: Add, key: str | None) -> JobView:
+        """Put `add` into the queue, once for each idempotency key of `caller`, and return the job."""
         fingerprint = add.fingerprint(collection.name)
         job = Job(
-            id=new_id() if key is None else keyed_id(CALLER, key),
+            id=new_id() if key is None else keyed_id(caller.name, key),
             candidates=add.candidates,
             values=add.values,
             fingerprint=fingerprint,
             submitted_at=utc_now(),
+            caller=caller.name,
         )
         with queue_at_hand():
             try:
@@ -76,37 +76,43 @@ class Door:
             return receipt.view()
         if submitted.held is not None:
             _same_add(submitted.held.fingerprint, fingerprint)
-            return await self.job(str(job.id))
+            return await self.job(caller, str(job.id))
         return JobView.queued(job, collection.name)
 
-    async def job(self, job_id: str) -> JobView:
-        """Where the job stands: its receipt, else what Redis knows, else its receipt, for it may have just ended."""
+    async def job(self, caller: Caller, job_id: str) -> JobView:
+        """Where the job stands; another caller's is as unknown as one that never was."""
+        return (await self._find(caller, job_id)).view()
+
+    async def _find(self, caller: Caller, job_id: str) -> Receipt | Waiting:
         wanted = as_id(job_id)
-        if wanted is None:
-            raise _unknown_job()
+        found = await self._look(wanted) if wanted else None
+        if found is None or not caller.may_see(found.caller):
+            raise refuse(Kind.UNKNOWN_JOB, "no receipt and no waiting job has this id")
+        return found
+
+    async def _look(self, job: UUID) -> Receipt | Waiting | None:
+        """The job's receipt, else what Redis knows, else its receipt, for it may have just ended."""
         database_away: ProblemError | None = None
         try:
-            if receipt := await self._receipt(wanted):
-                return receipt.view()
+            if receipt := await self._receipt(job):
+                return receipt
         except ProblemError as away:
             database_away = away
         with queue_at_hand():
-            waiting = await self.queue.look(wanted)
+            waiting = await self.queue.look(job)
         if waiting is not None:
-            return waiting.view()
+            return waiting
         if database_away is not None:
             raise database_away
-        if receipt := await self._receipt(wanted):
-            return receipt.view()
-        raise _unknown_job()
+        return await self._receipt(job)
 
-    async def outcome(self, job_id: str, wait_s: float) -> JobView:
+    async def outcome(self, caller: Caller, job_id: str, wait_s: float) -> JobView:
         """The job when it has ended, or as it stands after `wait_s`."""
         deadline = time.monotonic() + wait_s
         async with self.waiters.expecting(job_id) as ended:
             while True:
                 ended.clear()
-                view = await self.job(job_id)
+                view = await self.job(caller, job_id)
                 left_s = deadline - time.monotonic()
                 if view.status.is_outcome or left_s <= 0 or self.waiters.closed:
                     return view
@@ -114,28 +120,26 @@ class Door:
                     async with asyncio.timeout(min(left_s, LOOK_AGAIN_S)):
                         await ended.wait()
 
-    async def cancel(self, job_id: str) -> JobView:
+    async def cancel(self, caller: Caller, job_id: str) -> JobView:
         """Try to write the job's receipt first; raises the 409 with the real outcome where that came too late."""
-        view = await self.job(job_id)
-        if not view.status.is_outcome:
-            view = await self._cancelled(view)
-        if view.status is Status.CANCELLED:
-            return view
-        raise ProblemError(problem(Kind.TOO_LATE, f"the job has {view.status}"), job=view)
+        found = await self._find(caller, job_id)
+        receipt = await self._end(found) if isinstance(found, Waiting) else found
+        if receipt.status is Status.CANCELLED:
+            return receipt.view()
+        raise ProblemError(problem(Kind.TOO_LATE, f"the job has {receipt.status}"), job=receipt.view())
 
-    async def _cancelled(self, view: JobView) -> JobView:
+    async def _end(self, waiting: Waiting) -> Receipt:
+        """The receipt of a job that waited a moment ago: cancelled, unless a worker came first."""
         with queue_at_hand():
-            waiting = await self.queue.look(view.id)
-        if waiting is None:
-            return await self.job(str(view.id))
-        receipt = Receipt.cancelled(waiting.job(), waiting.ticket.collection, tries=waiting.tries)
+            job = await self.queue.job(waiting)
+        cancelled = Receipt.cancelled(job, waiting.ticket.collection, tries=waiting.tries)
         with database_at_hand():
             async with self.database.writes.begin() as session:
-                await write_receipts(session, [receipt])
-                receipt = (await read_receipts(session, [view.id]))[view.id]
+                await write_receipts(session, [cancelled])
+                receipt = (await read_receipts(session, [job.id]))[job.id]
         with queue_at_hand():
-            await self.queue.settle([view.id])
-        return receipt.view()
+            await self.queue.settle([job.id])
+        return receipt
 
     async def _receipt(self, job: UUID) -> Receipt | None:
         with database_at_hand():
@@ -159,7 +163,3 @@ class Door:
 def _same_add(known: str, fingerprint: str) -> None:
     if known != fingerprint:
         raise refuse(Kind.KEY_REUSED, "this key was used for another add; an add of its own needs a key of its own")
-
-
-def _unknown_job() -> ProblemError:
-    return refuse(Kind.UNKNOWN_JOB, "no receipt and no waiting job has this id")

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI, Request, Response
 
+from api.callers import caller_of
 from api.door import Door
 from api.problems import responses
 from api.requests import wanted_wait_s
@@ -47,7 +48,8 @@ def install(app: FastAPI, door: Door) -> None:
     )
     async def job(job_id: str, request: Request) -> Response:
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
-        view = await (door.outcome(job_id, wait_s) if wait_s else door.job(job_id))
+        caller = caller_of(request)
+        view = await (door.outcome(caller, job_id, wait_s) if wait_s else door.job(caller, job_id))
         return show(view, wait_s, pending=200)
 
     @app.delete(
@@ -58,8 +60,8 @@ def install(app: FastAPI, door: Door) -> None:
         response_model=JobView,
         responses={**responses(*AWAY), **_too_late()},
     )
-    async def cancel(job_id: str) -> Response:
-        return show(await door.cancel(job_id), None, pending=200)
+    async def cancel(job_id: str, request: Request) -> Response:
+        return show(await door.cancel(caller_of(request), job_id), None, pending=200)
 
 
 def _too_late() -> dict[int | str, dict[str, object]]:

@@ -11,8 +11,9 @@ from sqlalchemy import Select, literal, select, tuple_
 
 from api.door import Door
 from api.problems import database_at_hand, refuse, responses
-from shared.collections import Collection, InvalidAdd, encode
+from shared.collections import Collection, InvalidAdd
 from shared.contract import Row
+from shared.encoding import encode
 from shared.problems import FieldError, Kind
 
 PAGE = 20

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from shared.collections import encode
 from shared.contract import JobView
+from shared.encoding import encode
 from shared.faults import FaultClass, sort_fault
 from shared.problems import MEDIA_TYPE, STATUS, FieldError, Kind, Problem, problem
 from shared.redis import REDIS_FAULTS

@@ -4,16 +4,13 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from decimal import Decimal
 from enum import Enum
 from functools import cached_property
 from operator import itemgetter
 from typing import Annotated, Any, NotRequired, cast
-from uuid import UUID
 
 import orjson
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -27,6 +24,7 @@ from typing_extensions import TypedDict
 
 from shared.columns import annotation, is_given, is_required
 from shared.contract import MAX_CANDIDATES, Row
+from shared.encoding import encode
 from shared.problems import FieldError
 
 MAX_FAULTS = 20
@@ -64,19 +62,6 @@ class Add:
         """Equal for equal adds: SHA-256, in hex, of the add with its columns in order."""
         content = [collection, self.candidates, self.values]
         return hashlib.sha256(encode(content, sort=True)).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal | UUID):  # asyncpg has a UUID of its own
-        return str(value)
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_none=True)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def encode(content: Any, *, sort: bool = False) -> bytes:
-    """JSON, with decimals as strings and dates as RFC 3339."""
-    return orjson.dumps(content, default=_plain, option=orjson.OPT_SORT_KEYS if sort else None)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,11 @@ class Job:
     values: Row
     fingerprint: str
     submitted_at: datetime
+    caller: str = ""
+    """Whose job it is; nobody's in particular where the door is open."""
     place: "Place | None" = None
+    retry_of: UUID | None = None
+    """The job whose content this one has once more."""
     error: Problem | None = None
     """Set where the door found a line of a bulk to be no add: the worker has only to write the receipt."""
 
@@ -74,14 +78,20 @@ class Batch(BaseModel):
 
 
 class Links(BaseModel):
-    """Where the job and its collection are found, relative to the server."""
+    """Where the job, its collection and the job that it repeats are found, relative to the server."""
 
     self: str
     collection: str
+    retry_of: str | None = None
 
     @classmethod
-    def of(cls, job: UUID, collection: str) -> "Links":
-        return cls(self=f"/jobs/{job}", collection=f"/collections/{collection}")
+    def of(cls, job: UUID, collection: str, retry_of: UUID | None = None) -> "Links":
+        # Not validated, for every submit makes one.
+        return cls.model_construct(
+            self=f"/jobs/{job}",
+            collection=f"/collections/{collection}",
+            retry_of=f"/jobs/{retry_of}" if retry_of else None,
+        )
 
 
 class JobView(BaseModel):
@@ -103,6 +113,7 @@ class JobView(BaseModel):
                     "links": {
                         "self": "/jobs/01920000-0000-7000-8000-000000000000",
                         "collection": "/collections/animals",
+                        "retry_of": None,
                     },
                 }
             ]
@@ -128,5 +139,5 @@ class JobView(BaseModel):
             collection=collection,
             status=Status.QUEUED,
             submitted_at=job.submitted_at,
-            links=Links.model_construct(self=f"/jobs/{job.id}", collection=f"/collections/{collection}"),
+            links=Links.of(job.id, collection, job.retry_of),
         )

@@ -9,6 +9,8 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from shared.encoding import encode
+
 Sessions = async_sessionmaker[AsyncSession]
 
 CONNECT_TIMEOUT_S = 5
@@ -76,7 +78,7 @@ def open_database(url: str, *, pool_size: int = 20) -> Database:
 
 
 def _dump_json(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    return encode(value).decode()
 
 
 def _load_json(stored: str | float) -> Any:

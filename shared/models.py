@@ -34,6 +34,14 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
 
 
+MAX_CALLER = 64
+
+
+def _index(*columns: str, where: str) -> Index:
+    """An index of the rows for which `where` holds."""
+    return Index(None, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware UTC datetime on every database; SQLite has no time zones and would drop ours."""
 
@@ -66,18 +74,24 @@ class ReceiptRow(Base):
     __table_args__ = (
         CheckConstraint("status IN ('succeeded', 'exhausted', 'failed', 'cancelled')", name="status"),
         Index(None, "finished_at", "id"),
-        Index(None, "bulk", "line", postgresql_where=text("bulk IS NOT NULL"), sqlite_where=text("bulk IS NOT NULL")),
+        _index("status", "finished_at", "id", where="status <> 'succeeded'"),
+        _index("caller", "finished_at", "id", where="caller <> ''"),
+        _index("bulk", "line", where="bulk IS NOT NULL"),
     )
 
     id: Mapped[UUID] = mapped_column(Uuid, primary_key=True)
+    caller: Mapped[str] = mapped_column(String(MAX_CALLER), server_default="")
     collection: Mapped[str] = mapped_column(String(63))
     status: Mapped[str] = mapped_column(String(16))
     fingerprint: Mapped[str] = mapped_column(String(64))
+    content: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Candidates and values, as the job had them; null for a line of a bulk that was no add."""
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     choice: Mapped[int | None]
     tries: Mapped[int]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     bulk: Mapped[UUID | None] = mapped_column(Uuid)
     line: Mapped[int | None]
+    retry_of: Mapped[UUID | None] = mapped_column(Uuid)
     submitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime)

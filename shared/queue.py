@@ -23,8 +23,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from shared.clock import now_ms
-from shared.collections import encode
 from shared.contract import Batch, Job, Status
+from shared.encoding import encode
 from shared.ids import new_id
 from shared.payload import open_envelope, read_batch
 from shared.tickets import Bulk, Delivery, Submitted, Ticket, Waiting
@@ -155,7 +155,7 @@ class Queue:
             await pipe.execute()
 
     def _ticket(self, collection: str, job: Job, batch: UUID) -> Ticket:
-        return Ticket(collection, job.fingerprint, job.submitted_at, batch, job.place)
+        return Ticket(collection, job.fingerprint, job.submitted_at, batch, job.caller, job.place, job.retry_of)
 
     async def look(self, job: UUID) -> Waiting | None:
         """The state of a job without a receipt; None where Redis has no ticket of it, or a damaged one."""
@@ -170,6 +170,12 @@ class Queue:
         status = Status.RUNNING if in_progress else Status.RETRYING if tries else Status.QUEUED
         return Waiting(job, ticket, status, int(tries or 0))
 
+    async def job(self, waiting: Waiting) -> Job:
+        """The whole job, with its candidates; without them where its batch is lost."""
+        payload = await self.redis.get(f"{job_key_prefix}{waiting.ticket.batch}")
+        batch = read_batch(payload) if payload else None
+        return next((job for job in batch.jobs if job.id == waiting.id), waiting.job()) if batch else waiting.job()
+
     async def note_bulk(self, bulk: UUID, so_far: Bulk) -> None:
         """Remember how far `bulk` was taken in."""
         key = f"{self.name}:bulk:{bulk}"
@@ -179,9 +185,9 @@ class Queue:
             await pipe.execute()
 
     async def bulk(self, bulk: UUID) -> Bulk | None:
-        fields = await self.redis.hmget(f"{self.name}:bulk:{bulk}", ["collection", "lines", "complete"])  # type: ignore[misc]  # as in progress
-        collection, lines, complete = fields
-        return Bulk(collection.decode(), int(lines), complete == b"1") if collection else None
+        fields = await self.redis.hmget(f"{self.name}:bulk:{bulk}", Bulk._fields)  # type: ignore[misc, arg-type]  # as in progress
+        caller, collection, lines, complete = fields
+        return Bulk(caller.decode(), collection.decode(), int(lines), complete == b"1") if collection else None
 
     async def settle(self, jobs: Iterable[UUID], batch: str | None = None) -> None:
         """Forget `jobs`, which have their receipts, and tell whoever waits for them; and the progress of `batch`."""

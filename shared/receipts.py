@@ -30,11 +30,15 @@ class Receipt:
     tries: int
     submitted_at: datetime
     finished_at: datetime
+    caller: str = ""
+    content: Row | None = None
+    """The job's candidates and values; None where only the job's ticket was left, or a line was no add."""
     result: Row | None = None
     choice: int | None = None
     error: Problem | None = None
     bulk: UUID | None = None
     line: int | None = None
+    retry_of: UUID | None = None
 
     @classmethod
     def _of(cls, job: Job, collection: str, status: Status, **more: Any) -> Self:
@@ -43,6 +47,9 @@ class Receipt:
             collection=collection,
             status=status,
             fingerprint=job.fingerprint,
+            caller=job.caller,
+            content={"candidates": job.candidates, "values": job.values} if job.candidates else None,
+            retry_of=job.retry_of,
             bulk=job.place.bulk if job.place else None,
             line=job.place.line if job.place else None,
             submitted_at=job.submitted_at,
@@ -77,7 +84,7 @@ class Receipt:
             error=self.error,
             submitted_at=self.submitted_at,
             finished_at=self.finished_at,
-            links=Links.of(self.id, self.collection),
+            links=Links.of(self.id, self.collection, self.retry_of),
         )
 
 
@@ -93,11 +100,11 @@ async def count_bulk(session: AsyncSession, bulk: UUID) -> dict[Status, int]:
     return {Status(status): count for status, count in await session.execute(counted)}
 
 
-async def last_of_bulk(session: AsyncSession, bulk: UUID) -> tuple[str, int]:
-    """The collection of `bulk`, and the last of its lines that has a receipt."""
-    of_bulk = select(TABLE.c.collection, TABLE.c.line).where(TABLE.c.bulk == bulk)
-    last = (await session.execute(of_bulk.order_by(TABLE.c.line.desc()).limit(1))).one()
-    return last.collection, last.line
+async def last_of_bulk(session: AsyncSession, bulk: UUID) -> tuple[str, str, int] | None:
+    """The caller and the collection of `bulk`, and the last of its lines that has a receipt; None without any."""
+    of_bulk = select(TABLE.c.caller, TABLE.c.collection, TABLE.c.line).where(TABLE.c.bulk == bulk)
+    last = (await session.execute(of_bulk.order_by(TABLE.c.line.desc()).limit(1))).first()
+    return None if last is None else (last.caller, last.collection, last.line)
 
 
 async def read_bulk(session: AsyncSession, bulk: UUID, *, after: int, limit: int) -> dict[int, Receipt]:

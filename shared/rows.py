@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-import orjson
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -28,6 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from shared.encoding import encode
 
 Key = tuple[Any, ...]
 
@@ -103,7 +104,7 @@ def _unnested(column: Column[Any], name: str) -> ColumnElement[Any]:
 
 
 def _json_text(column_type: JSON, value: Any) -> str | None:
-    return None if value is None and column_type.none_as_null else orjson.dumps(value).decode()
+    return None if value is None and column_type.none_as_null else encode(value).decode()
 
 
 @cache

@@ -16,7 +16,9 @@ class Ticket:
     fingerprint: str
     submitted_at: datetime
     batch: UUID
+    caller: str = ""
     place: Place | None = None
+    retry_of: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class Waiting:
     status: Status
     tries: int
 
+    @property
+    def caller(self) -> str:
+        return self.ticket.caller
+
     def view(self) -> JobView:
         return JobView(
             id=self.id,
@@ -35,18 +41,20 @@ class Waiting:
             status=self.status,
             tries=self.tries,
             submitted_at=self.ticket.submitted_at,
-            links=Links.of(self.id, self.ticket.collection),
+            links=Links.of(self.id, self.ticket.collection, self.ticket.retry_of),
         )
 
     def job(self) -> Job:
-        """Enough of the job to write a receipt about it; its candidates are in the batch."""
+        """Enough of the job to write a receipt about it where its batch, which has its candidates, is lost."""
         return Job(
             id=self.id,
             candidates=[],
             values={},
             fingerprint=self.ticket.fingerprint,
             submitted_at=self.ticket.submitted_at,
+            caller=self.ticket.caller,
             place=self.ticket.place,
+            retry_of=self.ticket.retry_of,
         )
 
 
@@ -59,8 +67,9 @@ class Submitted:
 
 
 class Bulk(NamedTuple):
-    """What Redis knows of a bulk: its collection, the lines taken in so far, and whether those were all."""
+    """What is known of a bulk: whose it is, its collection, the lines taken in so far, whether those were all."""
 
+    caller: str
     collection: str
     lines: int
     complete: bool

@@ -13,9 +13,10 @@ from redis.asyncio import Redis
 from sqlalchemy import insert, select
 
 from shared.clock import utc_now
-from shared.collections import Collection, encode
+from shared.collections import Collection
 from shared.contract import Batch, Job
 from shared.database import Database
+from shared.encoding import encode
 from shared.ids import new_id
 from shared.queue import Queue
 from shared.receipts import Receipt, read_receipts

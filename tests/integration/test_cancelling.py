@@ -2,12 +2,13 @@
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from shared.database import Database
 from shared.queue import Queue
+from shared.receipts import read_receipts
 from tests.build import names_of
 from tests.serving import WAIT, ended, serving, working
 
@@ -37,6 +38,16 @@ async def test_a_finished_job_is_too_late_to_cancel(database: Database, queue: Q
     assert answer.json()["type"] == "/problems/too-late"
     assert answer.json()["job"] == job
     assert await names_of(database) == ["Max"]
+
+
+async def test_the_receipt_of_a_cancelled_job_tells_what_it_was(database: Database, queue: Queue) -> None:
+    async with serving(database, queue) as client:
+        both = [client.post("/add", json={"candidates": names}) for names in (["Rex"], ["Max", "Cody"])]
+        cancelled = (await asyncio.gather(*both))[1].json()
+        await client.delete(cancelled["links"]["self"])
+    async with database.reads() as session:
+        receipts = await read_receipts(session, [UUID(cancelled["id"])])
+    assert receipts[UUID(cancelled["id"])].content == {"candidates": [{"name": "Max"}, {"name": "Cody"}], "values": {}}
 
 
 async def test_an_unknown_job_is_a_404(sqlite_database: Database, fake_queue: Queue) -> None:
