@@ -71,7 +71,7 @@ class Door:
             # finds the receipt as well. But its ticket would speak for the key until then.
             if submitted.held is None:
                 with queue_at_hand():
-                    await self.queue.settle([job.id])
+                    await self.queue.forget(job.id)
             _same_add(receipt.fingerprint, fingerprint)
             return receipt.view()
         if submitted.held is not None:
@@ -138,7 +138,7 @@ class Door:
                 await write_receipts(session, [cancelled])
                 receipt = (await read_receipts(session, [job.id]))[job.id]
         with queue_at_hand():
-            await self.queue.settle([job.id])
+            await self.queue.settle([receipt])
         return receipt
 
     async def _receipt(self, job: UUID) -> Receipt | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import adds, bulks, health, jobs, listing, problems
+from api import adds, bulks, health, jobs, listing, problems, stats
 from api.door import Door
 from api.grouping import Grouping
 from api.waiters import Waiters
@@ -53,6 +53,7 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
     jobs.install(app, door)
     listing.install(app, door)
     health.install(app, door)
+    stats.install(app, door)
     _complete_openapi(app, door)
     return app
 

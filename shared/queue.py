@@ -6,12 +6,13 @@ Keys, all with a time to live:
   {name}:queue              arq's sorted set of batches, by the time at which they may run
   {name}:waiting            sorted set of the jobs without a receipt, by the time of their submit
   {name}:ticket:{job}       what a job is until it has a receipt
-  {name}:worker:{worker}    a living worker, and how many batches it runs; seconds
+  {name}:worker:{worker}    a living worker, and what it runs; seconds
   {name}:bulk:{bulk}        how far a bulk was taken in
   {name}:batch:{batch}      tries spent and deliveries excused, where there were any
+  {name}:minute:{minute}    how many jobs ended how in that minute; an hour
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,15 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
+from shared import tally
 from shared.clock import now_ms
 from shared.contract import Batch, Job, Status
 from shared.encoding import encode
 from shared.ids import new_id
 from shared.payload import open_envelope, read_batch
-from shared.tickets import Bulk, Delivery, Submitted, Ticket, Waiting
+from shared.receipts import Receipt
+from shared.tally import Minute
+from shared.tickets import Bulk, Delivery, Submitted, Ticket, Waiting, Worker
 
 TAKE_BYTES = 256 * 1024
 """How much of payloads one taking of batches may bring; the last of them may go past it."""
@@ -42,6 +46,7 @@ KEEP_TICKET = KEEP + timedelta(days=1)
 
 
 _TICKET = TypeAdapter(Ticket)
+_WORKER = TypeAdapter(Worker)
 
 _SCRIPTS = Path(__file__).parent / "lua"
 
@@ -123,15 +128,16 @@ class Queue:
             for batch, number, payload in zip(answer[::3], answer[1::3], answer[2::3], strict=True)
         ]
 
-    async def finish(self, batches: Sequence[str], jobs: Iterable[UUID]) -> None:
-        """Forget `batches` and `jobs`, which have their receipts, and tell whoever waits for them."""
-        ids = [str(job) for job in jobs]
+    async def finish(self, batches: Sequence[str], receipts: Collection[Receipt]) -> None:
+        """Forget `batches` and the jobs of `receipts`, and tell whoever waits for them."""
+        ids = [str(receipt.id) for receipt in receipts]
         await self._tell(ids)
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.zrem(self.batches, *batches)
             for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix, self.progress_key("")):
                 pipe.delete(*(f"{prefix}{batch}" for batch in batches))
             self._forget(pipe, ids)
+            tally.count(pipe, self.name, _decided_by_a_worker(receipts))
             await pipe.execute()
 
     async def hand_back(self, batches: Sequence[str], delay_s: float) -> None:
@@ -189,14 +195,21 @@ class Queue:
         caller, collection, lines, complete = fields
         return Bulk(caller.decode(), collection.decode(), int(lines), complete == b"1") if collection else None
 
-    async def settle(self, jobs: Iterable[UUID], batch: str | None = None) -> None:
-        """Forget `jobs`, which have their receipts, and tell whoever waits for them; and the progress of `batch`."""
-        ids = [str(job) for job in jobs]
+    async def settle(self, receipts: Collection[Receipt], batch: str | None = None) -> None:
+        """Forget the jobs of `receipts`, and the progress of `batch`, and tell whoever waits for them."""
+        ids = [str(receipt.id) for receipt in receipts]
         await self._tell(ids)
         async with self.redis.pipeline(transaction=True) as pipe:
             if batch is not None:
                 pipe.delete(self.progress_key(batch))
             self._forget(pipe, ids)
+            tally.count(pipe, self.name, receipts if batch is None else _decided_by_a_worker(receipts))
+            await pipe.execute()
+
+    async def forget(self, job: UUID) -> None:
+        """Forget a job that had its receipt long before it came here."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            self._forget(pipe, [str(job)])
             await pipe.execute()
 
     async def _tell(self, jobs: Sequence[str]) -> None:
@@ -235,10 +248,24 @@ class Queue:
         """Jobs without a receipt."""
         return int(await self.redis.zcard(self.waiting))
 
-    async def workers(self) -> list[str]:
-        """The names of the workers that gave a sign of life within their lease."""
-        prefix = self.worker_key("")
-        return [key.decode().removeprefix(prefix) async for key in self.redis.scan_iter(f"{prefix}*", count=1000)]
+    async def show_worker(self, worker: Worker, lease_ms: int) -> None:
+        """Say that `worker` lives, and what it does."""
+        await self.redis.set(self.worker_key(worker.name), encode(worker), px=lease_ms)
+
+    async def workers(self) -> list[Worker]:
+        """The workers that gave a sign of life within their lease, by name."""
+        keys = [key async for key in self.redis.scan_iter(f"{self.worker_key('')}*", count=1000)]
+        shown = await self.redis.mget(keys) if keys else []
+        return sorted((_WORKER.validate_json(one) for one in shown if one), key=lambda worker: worker.name)
+
+    async def oldest_age_s(self) -> float | None:
+        """How long the job that waits longest has waited; None where none waits."""
+        found = await self.redis.zrange(self.waiting, 0, 0, withscores=True)
+        return max(0.0, (now_ms() - found[0][1]) / 1000) if found else None
+
+    async def last_hour(self) -> list[Minute]:
+        """What ended in each of the last 60 minutes, the oldest first."""
+        return await tally.last_hour(self.redis, self.name)
 
     async def oldest(self, count: int) -> list[tuple[UUID, datetime, Waiting | None]]:
         """The `count` jobs that wait longest, since when, and what `look` says of them."""
@@ -262,6 +289,11 @@ class Queue:
             pipe.exists(f"{job_key_prefix}{batch}")
             score, payload = await pipe.execute()
         return score is not None and bool(payload)
+
+
+def _decided_by_a_worker(receipts: Iterable[Receipt]) -> Iterator[Receipt]:
+    """Without the cancelled: a worker only finds those, and whoever cancelled has counted them."""
+    return (receipt for receipt in receipts if receipt.status is not Status.CANCELLED)
 
 
 def _ms(span: timedelta) -> int:

@@ -1,4 +1,4 @@
-"""What Redis knows of a job until it has its receipt, of a batch that is handed out, and of a bulk."""
+"""What Redis knows of a job until it has its receipt, of a batch that is handed out, of a bulk and of a worker."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,3 +81,24 @@ class Delivery(NamedTuple):
     batch: str
     content: Batch | None
     number: int
+
+
+@dataclass(frozen=True)
+class Running:
+    """A batch in a worker's hands; nothing is known of what is in one that cannot be read."""
+
+    batch: str
+    collection: str | None
+    jobs: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A worker as it shows itself: `name` is its host and process id."""
+
+    name: str
+    started_at: datetime
+    running: list[Running]
+    more: int
+    """Batches that it runs beside those."""

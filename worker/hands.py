@@ -66,7 +66,7 @@ class Hands:
         """
         batches = [delivery.batch for delivery in deliveries]
         # The lease is kept while waiting for a slot, too.
-        with self.pulse.lease(batches):
+        with self.pulse.lease(deliveries):
             try:
                 async with self.slots:
                     if len(deliveries) == 1:

@@ -42,7 +42,7 @@ async def add(ctx: dict[str, Any], batch: Batch | None) -> dict[str, int]:
         case Ended(receipts):
             # Committed: should Redis be away now, the next delivery finds the receipts and comes here again.
             with contextlib.suppress(*REDIS_FAULTS):
-                await hands.queue.settle(receipts, ctx["job_id"])
+                await hands.queue.settle(receipts.values(), ctx["job_id"])
             return {"ended": len(receipts)}
 
 

@@ -4,17 +4,31 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+from typing import NamedTuple
 
 from arq.constants import in_progress_key_prefix
 
+from shared.clock import utc_now
+from shared.contract import Batch
 from shared.queue import Queue
 from shared.redis import REDIS_FAULTS
+from shared.tickets import Delivery, Running, Worker
 
 log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 4
+
+SHOWN = 20
+"""Batches that a worker tells of, the longest running first; it may hold thousands."""
+
+
+class _Held(NamedTuple):
+    content: Batch | None
+    since: datetime
 
 
 class Pulse:
@@ -23,16 +37,22 @@ class Pulse:
     def __init__(self, queue: Queue, lease_s: float) -> None:
         self._queue = queue
         self._lease_ms = int(lease_s * 1000)
-        self._held: set[str] = set()
+        self._held: dict[str, _Held] = {}
+        self._started_at = utc_now()
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     @contextmanager
-    def lease(self, batches: Iterable[str]) -> Iterator[None]:
-        self._held.update(batches)
+    def lease(self, deliveries: Sequence[Delivery]) -> Iterator[None]:
+        now = utc_now()
+        self._held.update((delivery.batch, _Held(delivery.content, now)) for delivery in deliveries)
         try:
             yield
         finally:
-            self._held.difference_update(batches)
+            for delivery in deliveries:
+                self._held.pop(delivery.batch, None)
+
+    def holds(self, batch: str) -> bool:
+        return batch in self._held
 
     async def beat_for_ever(self) -> None:
         while True:
@@ -52,4 +72,9 @@ class Pulse:
 
     async def _beat(self) -> None:
         await self.renew(self._held)
-        await self._queue.redis.set(self._queue.worker_key(self.name), len(self._held), px=self._lease_ms)
+        shown = [
+            Running(batch, content.collection if content else None, len(content.jobs) if content else 0, since)
+            for batch, (content, since) in islice(self._held.items(), SHOWN)
+        ]
+        worker = Worker(self.name, self._started_at, shown, more=len(self._held) - len(shown))
+        await self._queue.show_worker(worker, self._lease_ms)

@@ -46,7 +46,7 @@ async def reap(queue: Queue, sessions: Sessions) -> int:
             continue
         error = problem(Kind.LOST, "the job was no longer in the queue when a worker looked for it")
         receipts = await fail_jobs(sessions, collection, [job], error, tries=tries)
-        await queue.settle([job_id])
+        await queue.settle([receipts[job_id]])
         # It may just as well have ended while we looked: then its own receipt stands.
         if receipts[job_id].error == error:
             log.error("job %s was lost from the queue", job_id)

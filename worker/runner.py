@@ -116,7 +116,7 @@ class Runner:
                 await self._queue.hand_back(batches, verdict.delay_s)
                 asyncio.get_running_loop().call_later(verdict.delay_s, self._bell.set)
             else:
-                await self._queue.finish(batches, verdict.receipts)
+                await self._queue.finish(batches, verdict.receipts.values())
         except asyncio.CancelledError:
             with suppress(*REDIS_FAULTS):
                 await self._queue.hand_back(batches, 0)

@@ -60,7 +60,8 @@ async def test_the_same_candidates_are_tried_again(hasty: Hands, database: Datab
 
     receipt = (await receipts_of(database, [job]))[job.id]
     assert (receipt.status, receipt.choice, receipt.tries) == (Status.SUCCEEDED, 0, 2)
-    assert [key async for key in hasty.queue.redis.scan_iter("test:*")] == [b"test:queue"]
+    left = [key async for key in hasty.queue.redis.scan_iter("test:*") if b":minute:" not in key]
+    assert left == [b"test:queue"]
 
 
 async def test_the_last_try_ends_in_a_failed_receipt(hasty: Hands, database: Database) -> None:
@@ -175,7 +176,7 @@ async def test_a_stop_in_the_middle_is_excused_and_leaves_nothing_behind(hands: 
 
 
 async def is_held(hands: Hands, batch: str) -> bool:
-    return batch in hands.pulse._held
+    return hands.pulse.holds(batch)
 
 
 async def test_however_often_a_batch_is_stopped_it_is_done_in_the_end(hands: Hands) -> None:

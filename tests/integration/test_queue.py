@@ -8,10 +8,11 @@ import orjson
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix
 
-from shared.contract import Batch, Status
+from shared.contract import Batch, Job, Status
 from shared.ids import new_id
 from shared.payload import read_batch
 from shared.queue import KEEP_TICKET, Queue, QueueFull
+from shared.receipts import Receipt
 from tests.build import ANIMALS, make_job, make_payload
 from tests.waiting import until
 
@@ -144,7 +145,9 @@ async def test_every_key_ends_by_itself_at_every_stage(queue: Queue) -> None:
     await assert_all_end(queue)
     await queue.scatter(Batch(collection="animals", jobs=jobs))
     await assert_all_end(queue)
-    await queue.settle([jobs[0].id], batch)
+    await queue.settle([ended(jobs[0])], batch)
+    await assert_all_end(queue)
+    await queue.finish([batch], [ended(jobs[1])])
     await assert_all_end(queue)
 
 
@@ -159,6 +162,10 @@ async def test_scattered_jobs_end_by_themselves_though_another_worker_emptied_th
     await assert_all_end(queue)
 
 
+def ended(job: Job) -> Receipt:
+    return Receipt.exhausted(job, "animals", tries=1)
+
+
 async def test_settling_forgets_the_jobs_and_tells_who_waits(queue: Queue) -> None:
     jobs = [make_job(ANIMALS, ["Max"]) for _ in range(3)]
     await queue.submit("animals", jobs)
@@ -168,7 +175,7 @@ async def test_settling_forgets_the_jobs_and_tells_who_waits(queue: Queue) -> No
         await pubsub.subscribe(queue.done_channel)
         await pubsub.get_message(timeout=5)
 
-        await queue.settle([job.id for job in jobs[:2]], batch)
+        await queue.settle([ended(job) for job in jobs[:2]], batch)
 
         told = await pubsub.get_message(timeout=5)
     assert told
