@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 
+from shared.redis import SENTINEL_SCHEME, read_sentinel_url
+
 LINE = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
 
 # These tell each of their steps at INFO: a line for each job, several for each start.
@@ -31,6 +33,9 @@ def name_of(url: str) -> str:
     if url.startswith(("redis://", "rediss://", "unix://")):
         parts = urlsplit(url)
         return f"{parts.scheme}://{_host(parts.hostname, parts.port)}{parts.path}"
+    if url.startswith(SENTINEL_SCHEME):
+        where = read_sentinel_url(url)
+        return f"{SENTINEL_SCHEME}{','.join(_host(*host) for host in where.hosts)}/{where.master}"
     address = make_url(url)
     return f"{address.get_backend_name()}://{_host(address.host, address.port)}/{address.database or ''}"
 

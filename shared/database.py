@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import event, make_url, text
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from shared.encoding import encode
+
+POOLER = "pooler"
+TRANSACTION = "transaction"
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -56,11 +59,22 @@ class Database:
 
 
 def open_database(url: str, *, pool_size: int = 20) -> Database:
-    """Engines for `url`; connects to nothing yet. `pool_size` bounds the connections at a time."""
-    if make_url(url).get_backend_name() == "sqlite":
+    """Engines for `url`; connects to nothing yet. `pool_size` bounds the connections at a time.
+
+    `?pooler=transaction` at the end of a PostgreSQL URL says that a pooler such as pgbouncer stands before it and
+    gives each transaction any of its connections.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite":
         reader = _sqlite_engine(url, begin="BEGIN", pool_size=pool_size)
         writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
         return Database(reader, writer)
+    pooled = address.query.get(POOLER) == TRANSACTION
+    engine = _postgresql_engine(address.difference_update_query([POOLER]), pool_size=pool_size, pooled=pooled)
+    return Database(engine, engine)
+
+
+def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool) -> AsyncEngine:
     engine = create_async_engine(
         url,
         json_serializer=_dump_json,
@@ -71,10 +85,26 @@ def open_database(url: str, *, pool_size: int = 20) -> Database:
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
             "command_timeout": STATEMENT_TIMEOUT_S,
-            "server_settings": {"application_name": "dibs", "lock_timeout": f"{LOCK_TIMEOUT_S}s"},
+            **(_ANY_CONNECTION if pooled else _OWN_CONNECTION),
         },
     )
-    return Database(engine, engine)
+    if pooled:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+
+    return engine
+
+
+_OWN_CONNECTION = {"server_settings": {"application_name": "dibs", "lock_timeout": f"{LOCK_TIMEOUT_S}s"}}
+_ANY_CONNECTION: dict[str, Any] = {
+    "server_settings": {"application_name": "dibs"},  # pgbouncer knows this one, and refuses most others
+    # What one transaction prepared, the next would not find, or find prepared by somebody else.
+    "statement_cache_size": 0,
+    "prepared_statement_cache_size": 0,
+    "prepared_statement_name_func": str,
+}
 
 
 def _dump_json(value: Any) -> str:

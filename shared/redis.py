@@ -1,11 +1,19 @@
 """Clients of Redis."""
 
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+SENTINEL_SCHEME = "sentinel://"
+SENTINEL_PORT = 26379
 
 REDIS_FAULTS = (RedisError, OSError, TimeoutError)
 """What a client of Redis raises when Redis is away."""
@@ -16,13 +24,59 @@ def open_redis(url: str, *, connections: int = 50) -> Redis:
 
     A submit may be sent twice that way; its id is decided before, so it is taken in once.
     """
+    patience: dict[str, Any] = {
+        "socket_connect_timeout": 2,
+        "socket_timeout": 5,
+        "retry": Retry(ExponentialBackoff(cap=0.1, base=0.01), 1),
+        "retry_on_error": [RedisConnectionError, RedisTimeoutError],
+    }
+    if url.startswith(SENTINEL_SCHEME):
+        return _behind_sentinels(read_sentinel_url(url), patience)
     pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=5,
-        socket_connect_timeout=2,
-        socket_timeout=5,
-        retry=Retry(ExponentialBackoff(cap=0.1, base=0.01), 1),
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+        url, max_connections=connections, timeout=5, **patience
     )
     return Redis(connection_pool=pool)
+
+
+@dataclass(frozen=True)
+class Sentinels:
+    """Where the sentinels are, and what they call the Redis that is meant."""
+
+    hosts: list[tuple[str, int]]
+    master: str
+    database: int
+    username: str | None
+    password: str | None
+
+
+def read_sentinel_url(url: str) -> Sentinels:
+    """`sentinel://[user:password@]host[:port],host[:port]…/master[/database]`; raises `ValueError`."""
+    account, _, rest = url.removeprefix(SENTINEL_SCHEME).rpartition("@")
+    username, _, password = account.partition(":")
+    hosts, _, path = rest.partition("/")
+    master, _, database = path.partition("/")
+    if not hosts or not master or not (database or "0").isdecimal():
+        raise ValueError("must look like sentinel://host:26379,host:26379/master")
+    return Sentinels(
+        [_host(host) for host in hosts.split(",")],
+        unquote(master),
+        int(database or 0),
+        unquote(username) or None,
+        unquote(password) or None,
+    )
+
+
+def _host(text: str) -> tuple[str, int]:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError("names a sentinel without a host")
+    return parts.hostname, parts.port or SENTINEL_PORT
+
+
+def _behind_sentinels(where: Sentinels, patience: dict[str, Any]) -> Redis:
+    """Each new connection asks a sentinel for the master; one to a master that is none any more is closed."""
+    sentinel = Sentinel(where.hosts, sentinel_kwargs={"socket_connect_timeout": 2, "socket_timeout": 2})  # type: ignore[no-untyped-call]
+    client: Redis = sentinel.master_for(
+        where.master, db=where.database, username=where.username, password=where.password, **patience
+    )
+    return client

@@ -8,6 +8,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from shared.database import POOLER, TRANSACTION
+from shared.redis import SENTINEL_SCHEME, read_sentinel_url
+
 DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
@@ -15,7 +18,7 @@ DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
     "sqlite+aiosqlite": "sqlite+aiosqlite",
 }
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://", SENTINEL_SCHEME)
 
 
 class SettingsError(Exception):
@@ -31,12 +34,16 @@ def _database_url(value: str) -> str:
         raise ValueError("must begin with postgresql:// or sqlite:///")
     if url.drivername.startswith("sqlite") and url.database in (None, "", ":memory:"):
         raise ValueError("must name a file: an in-memory SQLite is one shared connection")
+    if url.query.get(POOLER, TRANSACTION) != TRANSACTION:
+        raise ValueError(f"knows of poolers only {POOLER}={TRANSACTION}; one that keeps sessions needs no word")
     return url.set(drivername=DRIVERS[url.drivername]).render_as_string(hide_password=False)
 
 
 def _redis_url(value: str) -> str:
     if not value.startswith(REDIS_SCHEMES):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+        raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
+    if value.startswith(SENTINEL_SCHEME):
+        read_sentinel_url(value)
     return value
 
 
@@ -50,9 +57,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DIBS_", extra="ignore", hide_input_in_errors=True)
 
     database_url: Annotated[str, AfterValidator(_database_url)] | None = None
-    """PostgreSQL or SQLite; without it an SQLite file under `data_dir`."""
+    """PostgreSQL or SQLite; without it an SQLite file under `data_dir`. `?pooler=transaction` behind pgbouncer."""
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
-    """Redis or Valkey; without it `dibs serve` brings its own."""
+    """Redis or Valkey, or the sentinels that know where it is; without it `dibs serve` brings its own."""
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     data_dir: Path = Path(".dibs")

@@ -144,7 +144,8 @@ class PrivatePostgres:
 class PrivateRedis:
     """A Redis of its own that keeps every write on disk; `with` starts it, and at the end stops and removes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self._options = options
         self._program = redis_program()
         self._directory = Path(tempfile.mkdtemp(prefix="dibs-redis-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -159,7 +160,7 @@ class PrivateRedis:
             [
                 self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._directory),
                 "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--databases", "10000",
-                "--logfile", str(self._directory / "log"),
+                "--logfile", str(self._directory / "log"), *self._options,
             ],
             start_new_session=True,
         )  # fmt: skip

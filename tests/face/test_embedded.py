@@ -61,6 +61,7 @@ def test_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
         ("redis://ada:secret@queue:6380/2?password=secret", "redis://queue:6380/2"),
         ("rediss://:secret@queue", "rediss://queue"),
         ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock"),
+        ("sentinel://ada:secret@one,two:26380/main/2", "sentinel://one:26379,two:26380/main"),
     ],
 )
 def test_no_log_shows_a_secret(url: str, shown: str) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.redis import read_sentinel_url
 from shared.settings import Settings, SettingsError
 
 SECRET = "s3cr3t"
@@ -55,7 +56,12 @@ def test_models_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None
         ("DIBS_DATABASE_URL", SECRET, "is not a database address"),
         ("DIBS_DATABASE_URL", "sqlite://", "must name a file"),
         ("DIBS_DATABASE_URL", "sqlite:///:memory:", "must name a file"),
+        ("DIBS_DATABASE_URL", f"postgresql://dibs:{SECRET}@db/dibs?pooler=session", "knows of poolers only"),
         ("DIBS_REDIS_URL", f"http://:{SECRET}@redis/0", "must begin with redis://"),
+        ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@", "must look like sentinel://"),
+        ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@one,two:26380", "must look like sentinel://"),
+        ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@one/main/x", "must look like sentinel://"),
+        ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@one,,two/main", "a sentinel without a host"),
         ("DIBS_PORT", "http", "valid integer"),
         ("DIBS_PORT", "65536", "65535"),
         ("DIBS_CONCURRENCY", "0", "greater than or equal to 1"),
@@ -69,6 +75,13 @@ def test_a_wrong_value_is_told_by_its_variable(
     assert text.startswith(f"{variable}: ")
     assert told in text
     assert SECRET not in text
+
+
+def test_sentinels_are_read_from_their_url() -> None:
+    where = read_sentinel_url("sentinel://dibs:p%40ss@one,[::1]:26380,three:1/main/2")
+    assert where.hosts == [("one", 26379), ("::1", 26380), ("three", 1)]
+    assert (where.master, where.database, where.username, where.password) == ("main", 2, "dibs", "p@ss")
+    assert read_sentinel_url("sentinel://one/main").password is None
 
 
 def test_every_wrong_variable_is_told_at_once(environment: pytest.MonkeyPatch) -> None:
