@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.face.processes import Running, data_directory, run
@@ -37,7 +38,7 @@ def test_a_database_without_the_schema_is_migrated_by_hand(tmp_path: Path) -> No
     assert before.stderr.endswith("lacks tables or columns that this dibs needs: run `dibs migrate` first\n")
     first, second = (run("migrate", DIBS_DATABASE_URL=url, DIBS_MODELS="tests.models") for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0)
-    assert "created animals, dibs_alembic_version, handles, receipts, tenants" in first.stdout
+    assert "created animals, api_keys, dibs_alembic_version, handles, receipts, tenants" in first.stdout
     assert second.stdout.endswith(", as it was\n")
     with Running(tmp_path / "log", "serve", DIBS_DATABASE_URL=url, DIBS_DATA_DIR=str(tmp_path)) as running:
         assert running.stop() == 0
@@ -60,7 +61,11 @@ def test_a_database_that_cannot_be_reached_ends_migrate_and_nothing_else() -> No
         data_directory() as data_dir,
         Running(data_dir / "log", "serve", DIBS_DATABASE_URL=url, DIBS_DATA_DIR=str(data_dir)) as running,
     ):
-        assert run("add", DIBS_URL=running.url).returncode == 0
+        # There may be keys, which nobody can read: it runs, and lets nobody in.
+        added = run("add", DIBS_URL=running.url)
+        assert added.returncode == 1
+        assert "says 503, not now: the database could not be asked for the keys" in added.stderr
+        assert httpx.get(f"{running.url}/health/live").status_code == 200
         assert "does not answer" in running.log
         assert "secret" not in running.log
 

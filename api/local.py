@@ -1,0 +1,35 @@
+"""Whether somebody is on this machine: while there is no key, only those are let in."""
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+
+def is_local(scope: Scope) -> bool:
+    """Whether a request comes from this machine, and not at the bidding of a web page from elsewhere."""
+    client, server = scope.get("client"), scope.get("server")
+    if client is None or not client[0]:
+        came_from_here = server is not None and server[1] is None  # a Unix socket, as ASGI tells it
+    else:
+        came_from_here = is_loopback(client[0])
+    origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+    return came_from_here and (origin is None or _is_here(origin.decode("latin-1")))
+
+
+def _is_here(origin: str) -> bool:
+    try:
+        host = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
+    return host == "localhost" or is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the IP address `host` leads to this machine alone."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
