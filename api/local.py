@@ -1,6 +1,7 @@
 """Whether somebody is on this machine: while there is no key, only those are let in."""
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from starlette.types import Scope
@@ -25,6 +26,7 @@ def _is_here(origin: str) -> bool:
     return host == "localhost" or is_loopback(host)
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether the IP address `host` leads to this machine alone."""
     try:
