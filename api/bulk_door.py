@@ -73,7 +73,7 @@ class BulkDoor:
             known = await self._door.queue.bulk(bulk) if key is not None else None
         if known is not None and known.collection != collection.name:
             raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk into {known.collection}")
-        size = min(BATCH, self._door.queue.limit, caller.rate.quota if caller.rate else BATCH)
+        size = min(BATCH, self._door.queue.limit, _lines_at_once(caller.rate))
         jobs: list[Job] = []
         number = 0
         async for line in lines:
@@ -165,6 +165,11 @@ class BulkDoor:
         except ProblemError as away:
             # The answer has begun; what cannot be said of this line is said in its place.
             return {"id": str(job), "error": away.problem.model_dump(mode="json", exclude_none=True)}
+
+
+def _lines_at_once(rate: Rate | None) -> int:
+    """So few that none of them waits longer for the limit than a batch may wait, if there is any way."""
+    return BATCH if rate is None else max(1, min(rate.quota, int(rate.quota * ROOM_S / 2 / rate.window_s)))
 
 
 def _job(caller: Caller, collection: Collection, place: Place, line: bytes | None) -> Job:
