@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -23,6 +24,10 @@ DRIVERS = {
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://", SENTINEL_SCHEME)
 
 
+_ESCAPE = "has a password that must be percent-encoded: %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #"
+"""Else a piece of it would be taken for the host, and be told as such."""
+
+
 class SettingsError(Exception):
     """A setting is wrong; the text is the one line that the operator should read."""
 
@@ -38,6 +43,8 @@ def _database_url(value: str) -> str:
         raise ValueError("must name a file: an in-memory SQLite is one shared connection")
     if url.query.get(POOLER, TRANSACTION) != TRANSACTION:
         raise ValueError(f"knows of poolers only {POOLER}={TRANSACTION}; one that keeps sessions needs no word")
+    if url.host and not set(url.host).isdisjoint("@[]/"):
+        raise ValueError(_ESCAPE)
     return url.set(drivername=DRIVERS[url.drivername]).render_as_string(hide_password=False)
 
 
@@ -46,10 +53,15 @@ def _redis_url(value: str) -> str:
         raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
     is_sentinel = value.startswith(SENTINEL_SCHEME)
     try:
-        read_sentinel_url(value) if is_sentinel else parse_url(value)
+        if is_sentinel:
+            read_sentinel_url(value)
+        else:
+            parse_url(value)
     except ValueError:  # as above
         example = "sentinel://host:26379,host:26379/master" if is_sentinel else "redis://:password@host:6379/0"
         raise ValueError(f"must look like {example}") from None
+    if not value.startswith((SENTINEL_SCHEME, "unix://")) and "@" in value and "@" not in urlsplit(value).netloc:
+        raise ValueError(_ESCAPE)
     return value
 
 

@@ -57,16 +57,18 @@ def test_a_database_that_cannot_be_reached_ends_migrate_and_nothing_else() -> No
     assert migrated.returncode == 1
     [line] = migrated.stderr.splitlines()
     assert line.startswith("dibs: postgresql://127.0.0.1:1/dibs cannot be migrated")
+    here = {"DIBS_DATABASE_URL": url, "DIBS_HOST": "0.0.0.0"}
     with (
         data_directory() as data_dir,
-        Running(data_dir / "log", "serve", DIBS_DATABASE_URL=url, DIBS_DATA_DIR=str(data_dir)) as running,
+        Running(data_dir / "log", "serve", **here, DIBS_DATA_DIR=str(data_dir)) as running,
+        httpx.Client(base_url=running.url.replace("0.0.0.0", "127.0.0.1")) as client,
     ):
-        # There may be keys, which nobody can read: it runs, and lets nobody in.
-        added = run("add", DIBS_URL=running.url)
-        assert added.returncode == 1
-        assert "says 503, not now: the database could not be asked for the keys" in added.stderr
-        assert httpx.get(f"{running.url}/health/live").status_code == 200
+        # There may be keys, which nobody can read: it runs, wherever it listens, and lets nobody in.
+        answer = client.post("/add")
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/keys-unread")
+        assert client.get("/health/live").status_code == 200
         assert "does not answer" in running.log
+        assert "the API keys cannot be read" in running.log
         assert "secret" not in running.log
 
 
