@@ -98,6 +98,7 @@ UNESCAPED = [
     {"database_url": f"postgresql://ada:x@[{OF_POSTGRES}/dibs"},
     {"database_url": f"{OF_POSTGRES}://ada"},
     {"redis_url": f"redis://:{OF_REDIS}/x@host/0"},
+    {"redis_url": f"sentinel://one:{OF_REDIS}/main"},
     {"redis_url": f"redis://:1/{OF_REDIS}@host/0"},
     {"redis_url": f"redis://:1#{OF_REDIS}@host/0"},
     {"redis_url": f"redis://:x@[{OF_REDIS}/0"},
