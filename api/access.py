@@ -140,7 +140,8 @@ class _Routes:
             match, _ = route.matches(scope)
             if match is Match.FULL:
                 needed = needs_of(endpoint_of(route))
-                if getattr(route, "path", None) == scope["path"]:
+                # A mount takes any method, and those could be made up without end.
+                if getattr(route, "path", None) == scope["path"] and getattr(route, "methods", None):
                     self._plain[scope["method"], scope["path"]] = needed
                 return needed
         return _KNOWN_PATH

@@ -6,16 +6,22 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
+FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
+"""What proxies tell: for whom they ask, or so they were told."""
+
 
 def is_local(scope: Scope) -> bool:
-    """Whether a request comes from this machine, and not at the bidding of a web page from elsewhere."""
+    """Whether a request comes from this machine, neither through a proxy nor at the bidding of a page from elsewhere."""
     client, server = scope.get("client"), scope.get("server")
     if client is None or not client[0]:
         came_from_here = server is not None and server[1] is None  # a Unix socket, as ASGI tells it
     else:
         came_from_here = is_loopback(client[0])
-    origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
-    return came_from_here and (origin is None or _is_here(origin.decode("latin-1")))
+    return came_from_here and not any(_tells_of_elsewhere(name, value) for name, value in scope["headers"])
+
+
+def _tells_of_elsewhere(name: bytes, value: bytes) -> bool:
+    return name in FORWARDED or (name == b"origin" and not _is_here(value.decode("latin-1")))
 
 
 def _is_here(origin: str) -> bool:

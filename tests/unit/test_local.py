@@ -10,8 +10,9 @@ LOCAL = ("127.0.0.1", 5)
 SERVER = ("127.0.0.1", 8000)
 
 
-def scope(client: Any, server: Any = SERVER, origin: str | None = None) -> dict[str, Any]:
+def scope(client: Any, server: Any = SERVER, origin: str | None = None, **more: str) -> dict[str, Any]:
     headers = [] if origin is None else [(b"origin", origin.encode())]
+    headers += [(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()]
     return {"client": client, "server": server, "headers": headers}
 
 
@@ -47,3 +48,10 @@ def test_not_loopback(host: str) -> None:
 )
 def test_who_is_local(client: Any, server: Any, origin: str | None, *, local: bool) -> None:
     assert is_local(scope(client, server, origin)) is local
+
+
+@pytest.mark.parametrize("header", ["x_forwarded_for", "forwarded", "x_real_ip", "x_forwarded_host"])
+def test_what_came_through_a_proxy_is_from_elsewhere(header: str) -> None:
+    """Even if it says that it came from here: whoever asks may have said so."""
+    assert is_local(scope(LOCAL, user_agent="x"))
+    assert not is_local(scope(LOCAL, **{header: "127.0.0.1"}))
