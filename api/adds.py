@@ -8,7 +8,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute
 
-from api.callers import caller_of
+from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.jobs import show
 from api.problems import ProblemError, refuse, responses
@@ -58,6 +58,7 @@ def install(app: FastAPI, door: Door) -> None:
         _route(app, f"/add/{collection.name}", door, collection)
 
     @app.post("/add/{collection}", include_in_schema=False)
+    @needs(Scope.ADD)
     async def unknown(collection: str) -> Response:
         door.collection(collection)
         raise AssertionError("a known collection has a route of its own")
@@ -96,6 +97,7 @@ def _content(collection: Collection) -> dict[str, Any]:
 def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     default = DEFAULT_BODY if collection.name == DEFAULT_COLLECTION else b"{}"
 
+    @needs(Scope.ADD)
     async def add(request: Request) -> Response:
         body = await read_json(request, door.settings.max_body_bytes)
         try:

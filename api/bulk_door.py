@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from api.access import too_many
 from api.callers import Caller
 from api.door import Door
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
@@ -18,6 +19,7 @@ from shared.contract import Job, Place, Status
 from shared.ids import as_id, keyed_id, line_id, new_bulk_id
 from shared.problems import Kind, Problem, problem
 from shared.queue import QueueFull
+from shared.rates import Rate
 from shared.receipts import count_bulk, last_of_bulk, read_bulk
 from shared.tickets import Bulk, Submitted
 
@@ -27,8 +29,10 @@ BATCH = 500
 ROOM_S = 20.0
 """How long a bulk waits for room in a full queue."""
 LOOK_FOR_ROOM_S = 0.1
+LOOK_FOR_STOP_S = 0.5
 
-_NO_ROOM = "no room in the queue; the bulk was taken in up to line {}: under a key it is safe to send it again"
+_TAKEN_IN = "; the bulk was taken in up to line {}: under an Idempotency-Key it is safe to send it again"
+_NO_ROOM = "no room in the queue" + _TAKEN_IN
 
 
 class BulkLinks(BaseModel):
@@ -69,7 +73,7 @@ class BulkDoor:
             known = await self._door.queue.bulk(bulk) if key is not None else None
         if known is not None and known.collection != collection.name:
             raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk into {known.collection}")
-        size = min(BATCH, self._door.queue.limit)
+        size = min(BATCH, self._door.queue.limit, _lines_at_once(caller.rate))
         jobs: list[Job] = []
         number = 0
         async for line in lines:
@@ -78,19 +82,21 @@ class BulkDoor:
             number += 1
             jobs.append(_job(caller, collection, Place(bulk, number), line))
             if len(jobs) == size:
-                await self._submit(collection, jobs, is_keyed=key is not None)
+                await self._submit(caller, collection, jobs, is_keyed=key is not None)
                 await self._note(bulk, known, Bulk(caller.name, collection.name, number, complete=False))
                 jobs = []
         if jobs:
-            await self._submit(collection, jobs, is_keyed=key is not None)
+            await self._submit(caller, collection, jobs, is_keyed=key is not None)
         whole = Bulk(caller.name, collection.name, number, complete=True)
         if known is not None and known.complete and known.lines != number:
             raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk of {known.lines} lines, not {number}")
         await self._note(bulk, known, whole)
         return _view(bulk, whole, None)
 
-    async def _submit(self, collection: Collection, jobs: list[Job], *, is_keyed: bool) -> None:
+    async def _submit(self, caller: Caller, collection: Collection, jobs: list[Job], *, is_keyed: bool) -> None:
         """Wait for room where there is none: nobody reads on meanwhile, so the sender is held back."""
+        if caller.rate is not None:
+            await self._pace(caller.key, caller.rate, jobs)
         give_up_at = time.monotonic() + ROOM_S
         while True:
             with queue_at_hand():
@@ -103,6 +109,14 @@ class BulkDoor:
             await asyncio.sleep(LOOK_FOR_ROOM_S)
         if is_keyed:
             await self._check_same(jobs, submitted)
+
+    async def _pace(self, bucket: str, rate: Rate, jobs: list[Job]) -> None:
+        """Each line counts as an add; a bulk that comes faster than the limit allows is read more slowly."""
+        give_up_at = time.monotonic() + ROOM_S
+        while (left := await self._door.rates.spend(bucket, rate, len(jobs))) and not left.is_paid:
+            if time.monotonic() + left.payable_in_s > give_up_at or self._door.waiters.closed:
+                raise too_many(rate, left, _TAKEN_IN.format(_line(jobs[0]) - 1))
+            await asyncio.sleep(min(left.payable_in_s, LOOK_FOR_STOP_S))
 
     async def _check_same(self, jobs: list[Job], submitted: list[Submitted]) -> None:
         """A line that was taken in before must be the line that it was: by its receipt, else by its ticket."""
@@ -151,6 +165,11 @@ class BulkDoor:
         except ProblemError as away:
             # The answer has begun; what cannot be said of this line is said in its place.
             return {"id": str(job), "error": away.problem.model_dump(mode="json", exclude_none=True)}
+
+
+def _lines_at_once(rate: Rate | None) -> int:
+    """So few that none of them waits longer for the limit than a batch may wait, if there is any way."""
+    return BATCH if rate is None else max(1, min(rate.quota, int(rate.quota * ROOM_S / 2 / rate.window_s)))
 
 
 def _job(caller: Caller, collection: Collection, place: Place, line: bytes | None) -> Job:

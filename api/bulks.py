@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.bulk_door import BulkDoor, BulkView
-from api.callers import caller_of
+from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.lines import lines_of
 from api.problems import responses
@@ -50,6 +50,7 @@ def install(app: FastAPI, door: Door) -> None:
             },
         },
     )
+    @needs(Scope.ADD)
     async def bulk(collection: str, request: Request) -> Response:
         chosen = door.collection(collection)
         require_ndjson(request)
@@ -64,6 +65,7 @@ def install(app: FastAPI, door: Door) -> None:
         summary="How far a bulk is",
         responses=responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
     )
+    @needs(Scope.ADD, Scope.READ)
     async def counts(bulk_id: str, request: Request) -> BulkView:
         return await bulks.view(caller_of(request), bulk_id)
 
@@ -78,6 +80,7 @@ def install(app: FastAPI, door: Door) -> None:
             **responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
         },
     )
+    @needs(Scope.ADD, Scope.READ)
     async def results(bulk_id: str, request: Request) -> StreamingResponse:
         caller = caller_of(request)
         view = await bulks.view(caller, bulk_id)

@@ -1,25 +1,27 @@
-"""Who asks: the caller's name and what it may do."""
+"""Who asks, what it may do, and what an endpoint needs of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Request
 
+from shared.keys import Scope
+from shared.rates import Rate
 
-class Scope(StrEnum):
-    """What a caller may do: add and cancel, read, or everything and for everybody."""
+__all__ = ["ANYBODY", "STRANGER", "Caller", "Needs", "Scope", "caller_of", "for_everybody", "needs", "needs_of"]
 
-    ADD = "add"
-    READ = "read"
-    ADMIN = "admin"
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Jobs, bulks and idempotency keys belong to the caller's name."""
+    """Jobs, bulks and idempotency keys belong to the caller's name; a limit counts for the key that it came with."""
 
     name: str
     scopes: frozenset[Scope]
+    key: str = ""
+    rate: Rate | None = None
 
     def may_see(self, owner: str) -> bool:
         return self.name == owner or Scope.ADMIN in self.scopes
@@ -28,8 +30,45 @@ class Caller:
 ANYBODY = Caller("", frozenset(Scope))
 """Whoever asks while the door is open."""
 
+STRANGER = Caller("?", frozenset())
+"""Whoever asks without a key for what everybody may see; no caller and no owner can be called so."""
+
 
 def caller_of(request: Request) -> Caller:
-    """The caller of `request`, as the way in found it."""
-    caller: Caller = getattr(request.state, "caller", ANYBODY)
+    """The caller of `request`, as the way in found it; there is no other way in."""
+    caller: Caller = request.state.caller
     return caller
+
+
+class Needs(NamedTuple):
+    """What an endpoint needs of its caller: one of `scopes`, unless it is for everybody."""
+
+    scopes: frozenset[Scope]
+    is_for_everybody: bool = False
+
+
+_UNDECLARED = Needs(frozenset({Scope.ADMIN}))
+_DECLARED_AS = "__dibs_needs__"
+
+
+def needs(*scopes: Scope) -> Callable[[Endpoint], Endpoint]:
+    """Declare that an endpoint takes callers with one of `scopes`; `admin` is always enough."""
+
+    def declare(endpoint: Endpoint) -> Endpoint:
+        vars(endpoint)[_DECLARED_AS] = Needs(frozenset({*scopes, Scope.ADMIN}))
+        return endpoint
+
+    return declare
+
+
+def for_everybody(endpoint: Endpoint) -> Endpoint:
+    """Declare that an endpoint takes everybody, with a key or without."""
+    vars(endpoint)[_DECLARED_AS] = Needs(frozenset(), is_for_everybody=True)
+    return endpoint
+
+
+def needs_of(endpoint: object) -> Needs:
+    """What `endpoint` declared; one that declared nothing is for admins."""
+    declared = getattr(endpoint, _DECLARED_AS, _UNDECLARED)
+    assert isinstance(declared, Needs)
+    return declared

@@ -18,6 +18,7 @@ from shared.database import Database
 from shared.ids import as_id, keyed_id, new_id
 from shared.problems import Kind, problem
 from shared.queue import Queue, QueueFull
+from shared.rates import Rates
 from shared.receipts import Receipt, read_receipts, write_receipts
 from shared.settings import Settings
 from shared.tickets import Waiting
@@ -39,6 +40,7 @@ class Door:
     collections: dict[str, Collection]
     waiters: Waiters
     grouping: Grouping
+    rates: Rates
     blind_until: float = 0.0
 
     def collection(self, name: str) -> Collection:

@@ -3,9 +3,10 @@
 import asyncio
 from typing import Literal
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
+from api.callers import Scope, caller_of, for_everybody
 from api.door import Door
 from shared.migrate import is_current
 from shared.redis import REDIS_FAULTS
@@ -17,10 +18,15 @@ class Live(BaseModel):
     status: Literal["live"] = "live"
 
 
-class Ready(BaseModel):
+class Status(BaseModel):
     """`ready`: all is well. `degraded`: adds are taken in, but wait. `unready`: no add can be taken in now."""
 
     status: Literal["ready", "degraded", "unready"]
+
+
+class Ready(Status):
+    """The status and what it comes from, for callers with the scope `read`."""
+
     redis: bool
     database: Literal["current", "not migrated", "away"]
     queue_depth: int | None
@@ -31,6 +37,7 @@ class Ready(BaseModel):
 def install(app: FastAPI, door: Door) -> None:
 
     @app.get("/health/live", tags=["health"], summary="Whether the process answers")
+    @for_everybody
     async def live() -> Live:
         return Live()
 
@@ -39,12 +46,15 @@ def install(app: FastAPI, door: Door) -> None:
         tags=["health"],
         summary="Whether adds are taken in, and whether they get done",
         description="503 only while no add can be taken in: the door stays open while the database or the workers "
-        "are away, and says `degraded`.",
-        response_model=Ready,
-        responses={503: {"model": Ready, "description": "No add can be taken in now"}},
+        "are away, and says `degraded`. Without a key, or with one that may not read, the status is all it says.",
+        response_model=Ready | Status,
+        responses={503: {"model": Ready | Status, "description": "No add can be taken in now"}},
     )
-    async def ready() -> Response:
-        report = await _report(door)
+    @for_everybody
+    async def ready(request: Request) -> Response:
+        report: Status = await _report(door)
+        if caller_of(request).scopes.isdisjoint({Scope.READ, Scope.ADMIN}):
+            report = Status(status=report.status)
         return Response(report.model_dump_json(), 503 if report.status == "unready" else 200, None, "application/json")
 
 

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI, Request, Response
 
-from api.callers import caller_of
+from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.problems import responses
 from api.requests import wanted_wait_s
@@ -46,6 +46,7 @@ def install(app: FastAPI, door: Door) -> None:
         responses=responses(*AWAY),
         openapi_extra=prefer,
     )
+    @needs(Scope.ADD, Scope.READ)
     async def job(job_id: str, request: Request) -> Response:
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
         caller = caller_of(request)
@@ -60,6 +61,7 @@ def install(app: FastAPI, door: Door) -> None:
         response_model=JobView,
         responses={**responses(*AWAY), **_too_late()},
     )
+    @needs(Scope.ADD)
     async def cancel(job_id: str, request: Request) -> Response:
         return show(await door.cancel(caller_of(request), job_id), None, pending=200)
 

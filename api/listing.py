@@ -9,6 +9,7 @@ from fastapi import FastAPI, Query
 from pydantic import BaseModel
 from sqlalchemy import Select, literal, select, tuple_
 
+from api.callers import Scope, needs
 from api.door import Door
 from api.problems import database_at_hand, refuse, responses
 from shared.collections import Collection, InvalidAdd
@@ -43,6 +44,7 @@ class Page(CollectionView):
 def install(app: FastAPI, door: Door) -> None:
 
     @app.get("/collections", tags=["collections"], summary="What can be added to")
+    @needs(Scope.ADD, Scope.READ)
     async def collections() -> Listing:
         return Listing(collections=[CollectionView(**_about(c)) for c in door.collections.values()])
 
@@ -52,6 +54,7 @@ def install(app: FastAPI, door: Door) -> None:
         summary="One collection and a page of its rows",
         responses=responses(Kind.UNKNOWN_COLLECTION, Kind.INVALID, Kind.DATABASE_AWAY),
     )
+    @needs(Scope.READ)
     async def rows(
         collection: str,
         cursor: str | None = None,

@@ -7,16 +7,21 @@ from typing import Any
 from fastapi import FastAPI
 
 from api import adds, bulks, health, jobs, listing, problems, stats
+from api.access import Access, endpoint_of
+from api.callers import Scope, needs
 from api.door import Door
 from api.grouping import Grouping
+from api.keyring import Keyring, State
+from api.security import tell_security
 from api.waiters import Waiters
 from shared.database import Database, open_database
 from shared.problems import Problem
 from shared.queue import Queue
+from shared.rates import Rates
 from shared.redis import open_redis
 from shared.registry import load_collections
 from shared.settings import Settings
-from shared.tasks import beside
+from shared.tasks import CANCEL_AGAIN_S, beside
 
 DESCRIPTION = (
     "Insert the first of these rows that is still free, exactly once, and tell which one it was. "
@@ -24,14 +29,21 @@ DESCRIPTION = (
 )
 
 
-def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI:
-    """The api on `database` and `queue`, which stay the caller's to close."""
+def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: Keyring | None = None) -> FastAPI:
+    """The api on `database` and `queue`, which stay the caller's to close; `keyring` may have been read before."""
     collections = load_collections(settings.models)
-    door = Door(settings, database, queue, collections, Waiters(queue), Grouping(queue))
+    rates = Rates(queue.redis, queue.name)
+    door = Door(settings, database, queue, collections, Waiters(queue), Grouping(queue), rates)
+    keys = keyring or Keyring(database, settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with beside(done=door.waiters.listen_for_ever()):
+        if keys.state is State.UNREAD:
+            await keys.refresh()
+        async with (
+            beside(done=door.waiters.listen_for_ever()),
+            beside(again_s=CANCEL_AGAIN_S, keys=keys.refresh_for_ever()),
+        ):
             yield
         await door.grouping.close()
 
@@ -47,6 +59,9 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.stopping = door.waiters.close
+    app.add_middleware(Access, keyring=keys, rates=rates)
+    [schema] = app.routes  # FastAPI's own: /openapi.json
+    needs(Scope.ADD, Scope.READ)(endpoint_of(schema))
     problems.install(app)
     adds.install(app, door)
     bulks.install(app, door)
@@ -95,6 +110,7 @@ def _complete_openapi(app: FastAPI, door: Door) -> None:
             schemas |= schema.pop("$defs", {})
             schemas[f"{collection.name}_add"] = schema
         _forget_fastapis_own_422(whole)
+        tell_security(app.routes, whole)
         return whole
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the schema

@@ -31,14 +31,17 @@ BY_HTTP_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD, 413: Kind.TOO_LARGE, 41
 class ProblemError(Exception):
     """Ends a request with `problem`; `job` goes along where it tells the caller what is so instead."""
 
-    def __init__(self, told: Problem, *, job: JobView | None = None) -> None:
+    def __init__(self, told: Problem, *, job: JobView | None = None, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(told.detail)
         self.problem = told
         self.job = job
+        self.headers = headers
 
 
-def refuse(kind: Kind, detail: str, *, errors: list[FieldError] | None = None) -> ProblemError:
-    return ProblemError(problem(kind, detail, errors=errors))
+def refuse(
+    kind: Kind, detail: str, *, errors: list[FieldError] | None = None, headers: Mapping[str, str] | None = None
+) -> ProblemError:
+    return ProblemError(problem(kind, detail, errors=errors), headers=headers)
 
 
 @contextmanager
@@ -80,7 +83,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     async def _problem(_request: Request, error: ProblemError) -> Response:
-        return respond(error.problem, job=error.job)
+        return respond(error.problem, job=error.job, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_request: Request, error: RequestValidationError) -> Response:

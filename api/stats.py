@@ -7,6 +7,7 @@ from typing import Self
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from api.callers import Scope, needs
 from api.door import Door
 from api.problems import queue_at_hand, responses
 from shared.contract import Status
@@ -50,6 +51,7 @@ def install(app: FastAPI, door: Door) -> None:
         summary="The queue, the workers and the last hour",
         responses=responses(Kind.QUEUE_AWAY),
     )
+    @needs(Scope.READ)
     async def stats() -> Stats:
         return await read_stats(door)
 

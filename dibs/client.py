@@ -137,6 +137,16 @@ def _whole(wait_s: float) -> int:
     return math.ceil(min(WAIT_AT_ONCE_S, max(0.0, wait_s)))
 
 
+def authorization(api_key: str | None) -> dict[str, str]:
+    """The header that shows `api_key`; raises `Unsendable`, which does not."""
+    if not api_key or not api_key.strip():
+        return {}
+    if not (api_key.strip().isascii() and api_key.strip().isprintable()):
+        # httpx would put it into its error.
+        raise Unsendable("the API key is none: a key is dibs_ and printable ASCII characters")
+    return {"Authorization": f"Bearer {api_key.strip()}"}
+
+
 def _server(url: str) -> httpx.URL:
     try:
         address = httpx.URL(url)
@@ -158,6 +168,7 @@ class Client:
         self,
         url: str,
         *,
+        api_key: str | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -165,7 +176,9 @@ class Client:
         base = _server(url)
         # A proxy for the outside is of no use for this machine.
         here = base.host in {"127.0.0.1", "::1", "localhost"}
-        self._http = httpx.Client(base_url=base, transport=transport, trust_env=not here)
+        self._http = httpx.Client(
+            base_url=base, headers=authorization(api_key), transport=transport, trust_env=not here
+        )
         self._sleep = sleep
         self._clock = clock
 

@@ -14,6 +14,7 @@ from dibs.client import Client, DibsError
 from dibs.errors import StartError
 from dibs.show import Exit, code_of, complain, show_error, show_job
 from shared.contract import DEFAULT_COLLECTION
+from shared.keys import Scope
 from shared.registry import CollectionError
 from shared.settings import Settings, SettingsError
 from shared.tasks import cancel
@@ -28,10 +29,16 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
 Host = Annotated[str | None, typer.Option(help="Address to listen on, before DIBS_HOST.", show_default=False)]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, before DIBS_PORT; 0: any.", show_default=False)]
 Url = Annotated[str, typer.Option(help="Where dibs answers.", envvar="DIBS_URL")]
-Json = Annotated[bool, typer.Option("--json", help="Print the job as JSON and nothing else.")]
+ApiKey = Annotated[
+    str | None, typer.Option(help="API key; better in DIBS_API_KEY.", envvar="DIBS_API_KEY", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON and nothing else.")]
 Wait = Annotated[
     float | None,
     typer.Option(
@@ -87,6 +94,7 @@ def add(
     wait: Wait = None,
     key: Annotated[str | None, typer.Option(help="Idempotency key: the same key is the same job.")] = None,
     url: Url = HERE,
+    api_key: ApiKey = None,
     *,
     as_json: Json = False,
 ) -> None:
@@ -94,7 +102,7 @@ def add(
     wished, values = arguments.read_candidates(candidates or []), arguments.read_values(value or [])
     if wished is None and (to not in {None, DEFAULT_COLLECTION} or values):
         raise typer.BadParameter(f"without candidates only {DEFAULT_COLLECTION} can be added to, and without values")
-    with Client(url) as client:
+    with Client(url, api_key=api_key) as client:
         job = client.submit(wished, values=values, collection=to, key=key, wait_s=wait or 0)
     show_job(job, as_json=as_json)
     raise typer.Exit(code_of(job, waited=wait is not None))
@@ -102,13 +110,56 @@ def add(
 
 @app.command(cls=arguments.WithOptionalSeconds, epilog="Example: dibs job 01920000-0000-7000-8000-000000000000 --wait")
 def job(
-    job_id: Annotated[UUID, typer.Argument(metavar="ID")], wait: Wait = None, url: Url = HERE, *, as_json: Json = False
+    job_id: Annotated[UUID, typer.Argument(metavar="ID")],
+    wait: Wait = None,
+    url: Url = HERE,
+    api_key: ApiKey = None,
+    *,
+    as_json: Json = False,
 ) -> None:
     """Show where a job stands; exits as add does."""
-    with Client(url) as client:
+    with Client(url, api_key=api_key) as client:
         view = client.job(job_id) if wait is None else client.wait(job_id, timeout_s=wait)
     show_job(view, as_json=as_json)
     raise typer.Exit(code_of(view, waited=wait is not None))
+
+
+@keys.command("create", epilog="Example: dibs keys create shop --scope add --scope read --expires 90d")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whom the key speaks for; keys of one name see the same jobs.")],
+    scope: Annotated[
+        list[Scope] | None, typer.Option(help="What it allows; again for more.", show_default="add, read")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="How long it works, such as 90d, 12h or 30m.", show_default="for ever")
+    ] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Its own limit, such as 100/second.", show_default="DIBS_RATE_LIMIT")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make a key and print it: it is shown this once and kept nowhere. Servers that run know it at once."""
+    from dibs import keys  # noqa: PLC0415  # as in serve
+
+    wish = keys.read_wish(name, scope or [Scope.ADD, Scope.READ], expires, rate)
+    keys.show_made(*_run(lambda settings: keys.create(settings, wish)), as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(*, as_json: Json = False) -> None:
+    """Show every key that was ever made, without what is secret."""
+    from dibs import keys  # noqa: PLC0415  # as in serve
+
+    keys.show(_run(keys.every), as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID")], *, as_json: Json = False) -> None:
+    """Let a key work no more: servers that run refuse it within their DIBS_KEYS_REFRESH_S."""
+    from dibs import keys  # noqa: PLC0415  # as in serve
+
+    keys.show_revoked(*_run(lambda settings: keys.revoke(settings, key_id)), as_json=as_json)
 
 
 def _run(entry: Callable[[Settings], Coroutine[Any, Any, T]], host: str | None = None, port: int | None = None) -> T:

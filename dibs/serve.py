@@ -14,6 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from sqlalchemy import Table
 
+from api.access import MAKE_A_KEY
+from api.keyring import Keyring, State
+from api.local import is_loopback
 from api.main import make_app
 from dibs.embedded import Store, locked, opened_redis, own_redis
 from dibs.errors import StartError
@@ -33,6 +36,8 @@ log = logging.getLogger(__name__)
 # Beside those of the batches: the api's requests, its subscription, the worker's loop, pulse, reaper and bell.
 MORE_CONNECTIONS = 50
 
+HERE = "listen on 127.0.0.1 (DIBS_HOST)"
+
 HTTP_SHARE = 1 / 3
 """How much of `grace_s` the last requests may take; the worker has the rest, so that both end in time."""
 
@@ -46,11 +51,12 @@ async def serve(settings: Settings) -> None:
         if settings.database_url is None or settings.redis_url is None:
             stack.enter_context(locked(settings.data_dir))
         database = await stack.enter_async_context(_database(settings))
+        keyring = await _keyring(settings, database, listener)
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
         grace_s = settings.grace_s * (1 - HTTP_SHARE)
         await stack.enter_async_context(_working(settings, database, queue, store, stop, grace_s))
-        await stack.enter_async_context(_answering(settings, database, queue, listener, stop))
+        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop))
         _announce(stop, f"dibs serves {address_of(listener)}")
         await stop.wait()
 
@@ -64,9 +70,10 @@ async def serve_api(settings: Settings) -> None:
         listener = stack.enter_context(bound(settings.host, settings.port))
         stop = stack.enter_context(Stop().on_signals())
         database = await stack.enter_async_context(_database(settings))
+        keyring = await _keyring(settings, database, listener)
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
-        await stack.enter_async_context(_answering(settings, database, queue, listener, stop))
+        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop))
         _announce(stop, f"dibs api serves {address_of(listener)}")
         await stop.wait()
 
@@ -118,6 +125,21 @@ async def _check_schema(database: Database, url: str, tables: list[Table]) -> No
     log.info("database: %s", name_of(url))
 
 
+async def _keyring(settings: Settings, database: Database, listener: socket.socket) -> Keyring:
+    """The keys; raises `StartError` where there are none and others than this machine could ask.
+
+    Where they cannot be read yet, nobody is let in until they can be.
+    """
+    keyring = Keyring(database, settings)
+    await keyring.refresh()
+    host = listener.getsockname()[0]
+    if keyring.state is State.OPEN:
+        if not is_loopback(host):
+            raise StartError(f"{host} can be reached from outside and there is no API key yet: {MAKE_A_KEY}, or {HERE}")
+        log.info("no API key was ever made: whoever is on this machine may do everything")
+    return keyring
+
+
 @asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Store]:
     connections = settings.concurrency + MORE_CONNECTIONS
@@ -132,9 +154,9 @@ async def _store(settings: Settings) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def _answering(
-    settings: Settings, database: Database, queue: Queue, listener: socket.socket, stop: Stop
+    settings: Settings, database: Database, queue: Queue, keyring: Keyring, listener: socket.socket, stop: Stop
 ) -> AsyncIterator[None]:
-    app = make_app(settings, database=database, queue=queue)
+    app = make_app(settings, database=database, queue=queue, keyring=keyring)
     async with answering(app, listener, stop, grace_s=settings.grace_s * HTTP_SHARE):
         yield
 

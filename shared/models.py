@@ -1,4 +1,4 @@
-"""The tables that dibs brings along: the first collection, and the receipts."""
+"""The tables that dibs brings along: the first collection, the receipts and the API keys."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -95,3 +95,20 @@ class ReceiptRow(Base):
     retry_of: Mapped[UUID | None] = mapped_column(Uuid)
     submitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class KeyRow(Base):
+    """An API key, as its hash. Never deleted: as long as there is one, even a revoked one, the door is not open."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(10), primary_key=True)
+    caller: Mapped[str] = mapped_column(String(MAX_CALLER))
+    hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the whole key, in hex."""
+    scopes: Mapped[str] = mapped_column(String(64))
+    """Separated by spaces."""
+    rate: Mapped[str | None] = mapped_column(String(32))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -13,6 +13,9 @@ class Kind(StrEnum):
     """Stable last part of a problem's `type`; the texts beside it may change, these may not."""
 
     MALFORMED = "malformed"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    RATE_LIMITED = "rate-limited"
     UNKNOWN_COLLECTION = "unknown-collection"
     UNKNOWN_JOB = "unknown-job"
     UNKNOWN_BULK = "unknown-bulk"
@@ -26,6 +29,7 @@ class Kind(StrEnum):
     QUEUE_FULL = "queue-full"
     QUEUE_AWAY = "queue-away"
     STOPPING = "stopping"
+    KEYS_UNREAD = "keys-unread"
     DATABASE_AWAY = "database-away"
     INTERNAL = "internal"
     # Outcomes: these stand in the `error` of a failed job.
@@ -39,6 +43,9 @@ class Kind(StrEnum):
 
 STATUS: dict[Kind, HTTPStatus] = {
     Kind.MALFORMED: HTTPStatus.BAD_REQUEST,
+    Kind.UNAUTHORIZED: HTTPStatus.UNAUTHORIZED,
+    Kind.FORBIDDEN: HTTPStatus.FORBIDDEN,
+    Kind.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Kind.UNKNOWN_COLLECTION: HTTPStatus.NOT_FOUND,
     Kind.UNKNOWN_JOB: HTTPStatus.NOT_FOUND,
     Kind.UNKNOWN_BULK: HTTPStatus.NOT_FOUND,
@@ -52,12 +59,16 @@ STATUS: dict[Kind, HTTPStatus] = {
     Kind.QUEUE_FULL: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.QUEUE_AWAY: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.STOPPING: HTTPStatus.SERVICE_UNAVAILABLE,
+    Kind.KEYS_UNREAD: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.DATABASE_AWAY: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 TITLES: dict[Kind, str] = {
     Kind.MALFORMED: "The request cannot be read",
+    Kind.UNAUTHORIZED: "This needs a key",
+    Kind.FORBIDDEN: "The key does not allow this",
+    Kind.RATE_LIMITED: "Too many requests",
     Kind.UNKNOWN_COLLECTION: "There is no such collection",
     Kind.UNKNOWN_JOB: "There is no such job",
     Kind.UNKNOWN_BULK: "There is no such bulk",
@@ -71,6 +82,7 @@ TITLES: dict[Kind, str] = {
     Kind.QUEUE_FULL: "The queue is full",
     Kind.QUEUE_AWAY: "The queue cannot be reached",
     Kind.STOPPING: "This server is stopping",
+    Kind.KEYS_UNREAD: "The keys could not be read yet",
     Kind.DATABASE_AWAY: "The database cannot be reached",
     Kind.INTERNAL: "Something went wrong here",
     Kind.REFUSED: "The database refused the row",

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from redis.asyncio.connection import parse_url
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from shared.database import POOLER, TRANSACTION
+from shared.rates import Rate
 from shared.redis import SENTINEL_SCHEME, read_sentinel_url
 
 DRIVERS = {
@@ -21,6 +24,10 @@ DRIVERS = {
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://", SENTINEL_SCHEME)
 
 
+_ESCAPE = "has a password that must be percent-encoded: %40 for @, %2F for /, %3A for :, %3F for ?, %23 for #"
+"""Else a piece of it would be taken for the host, and be told as such."""
+
+
 class SettingsError(Exception):
     """A setting is wrong; the text is the one line that the operator should read."""
 
@@ -28,7 +35,7 @@ class SettingsError(Exception):
 def _database_url(value: str) -> str:
     try:
         url = make_url(value)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # what they say may be a piece of a password that was not escaped
         raise ValueError("is not a database address such as postgresql://user@host/name") from None
     if url.drivername not in DRIVERS:
         raise ValueError("must begin with postgresql:// or sqlite:///")
@@ -36,14 +43,25 @@ def _database_url(value: str) -> str:
         raise ValueError("must name a file: an in-memory SQLite is one shared connection")
     if url.query.get(POOLER, TRANSACTION) != TRANSACTION:
         raise ValueError(f"knows of poolers only {POOLER}={TRANSACTION}; one that keeps sessions needs no word")
+    if url.host and not set(url.host).isdisjoint("@[]/"):
+        raise ValueError(_ESCAPE)
     return url.set(drivername=DRIVERS[url.drivername]).render_as_string(hide_password=False)
 
 
 def _redis_url(value: str) -> str:
     if not value.startswith(REDIS_SCHEMES):
         raise ValueError("must begin with redis://, rediss://, unix:// or sentinel://")
-    if value.startswith(SENTINEL_SCHEME):
-        read_sentinel_url(value)
+    is_sentinel = value.startswith(SENTINEL_SCHEME)
+    try:
+        if is_sentinel:
+            read_sentinel_url(value)
+        else:
+            parse_url(value)
+    except ValueError:  # as above
+        example = "sentinel://host:26379,host:26379/master" if is_sentinel else "redis://:password@host:6379/0"
+        raise ValueError(f"must look like {example}") from None
+    if not value.startswith((SENTINEL_SCHEME, "unix://")) and "@" in value and "@" not in urlsplit(value).netloc:
+        raise ValueError(_ESCAPE)
     return value
 
 
@@ -51,14 +69,21 @@ def _names(value: object) -> object:
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
 
+def _rate(value: object) -> object:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
-    """All that can be set, each by the environment variable `DIBS_` + its name."""
+    """All that can be set, each by the environment variable `DIBS_` + its name.
+
+    What may hold a password is in no repr.
+    """
 
     model_config = SettingsConfigDict(env_prefix="DIBS_", extra="ignore", hide_input_in_errors=True)
 
-    database_url: Annotated[str, AfterValidator(_database_url)] | None = None
+    database_url: Annotated[str, AfterValidator(_database_url)] | None = Field(None, repr=False)
     """PostgreSQL or SQLite; without it an SQLite file under `data_dir`. `?pooler=transaction` behind pgbouncer."""
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = None
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(None, repr=False)
     """Redis or Valkey, or the sentinels that know where it is; without it `dibs serve` brings its own."""
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
@@ -75,6 +100,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_wait_s: float = Field(30.0, ge=0, le=600)
     """The longest that `Prefer: wait` may hold a request."""
+    keys_refresh_s: float = Field(5.0, gt=0, le=3600)
+    """How often the api reads the API keys: a revoked key works for that long, and no longer."""
+    rate_limit: Annotated[Rate, NoDecode, BeforeValidator(_rate)] | None = None
+    """Requests that each key may make, such as 1000/second, where it has no limit of its own; without it any number."""
 
     concurrency: int = Field(4, ge=1, le=1000)
     """Claims that one worker runs at a time, each with a database connection of its own."""

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from api.keyring import Keyring
 from api.main import make_app
 from shared.database import Database
 from shared.queue import Queue
@@ -17,18 +18,28 @@ from worker.main import at_work, make_runner
 WAIT = {"Prefer": "wait=20"}
 
 
-def make_test_app(database: Database, queue: Queue, **settings: Any) -> FastAPI:
-    return make_app(make_settings(**settings), database=database, queue=queue)
+def make_test_app(database: Database, queue: Queue, *, keyring: Keyring | None = None, **settings: Any) -> FastAPI:
+    return make_app(make_settings(**settings), database=database, queue=queue, keyring=keyring)
+
+
+async def read_keyring(database: Database, **settings: Any) -> Keyring:
+    """The keys as an api knows them that was started while `database` was there."""
+    keyring = Keyring(database, make_settings(**settings))
+    await keyring.refresh()
+    return keyring
 
 
 @asynccontextmanager
-async def serving(database: Database, queue: Queue, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api; nobody works."""
-    app = make_test_app(database, queue, **settings)
+async def serving(
+    database: Database, queue: Queue, *, keyring: Keyring | None = None, key: str = "", **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the api that sends `key`, if any; nobody works."""
+    app = make_test_app(database, queue, keyring=keyring, **settings)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://dibs.test", timeout=60) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://dibs.test", headers=headers, timeout=60) as client,
     ):
         yield client
 

@@ -71,7 +71,7 @@ async def test_an_empty_database_is_not_current(empty: Database) -> None:
 async def test_up_down_and_up_again(empty: Database, url: str) -> None:
     await migrate(url)
     assert await is_current(empty.reader)
-    assert await tables_of(empty) == {"animals", "receipts", VERSION_TABLE}
+    assert await tables_of(empty) == {"animals", "api_keys", "receipts", VERSION_TABLE}
 
     await migrate(url, revision="base")
     assert not await is_current(empty.reader)
@@ -79,7 +79,7 @@ async def test_up_down_and_up_again(empty: Database, url: str) -> None:
 
     await migrate(url)
     assert await is_current(empty.reader)
-    assert await tables_of(empty) == {"animals", "receipts", VERSION_TABLE}
+    assert await tables_of(empty) == {"animals", "api_keys", "receipts", VERSION_TABLE}
 
 
 async def test_the_migrations_make_what_the_models_say(empty: Database, url: str) -> None:

@@ -89,6 +89,16 @@ def test_each_add_has_a_key_of_its_own() -> None:
     assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 2
 
 
+def test_a_key_is_sent_with_every_request() -> None:
+    server = Server(told(view()))
+    with Client(URL, api_key=" dibs_x \n", transport=httpx.MockTransport(server)) as client:
+        client.submit(["Max"])
+        client.job(ID)
+    assert [asked.headers["Authorization"] for asked in server.asked] == ["Bearer dibs_x"] * 2
+    server.client().job(ID)
+    assert "Authorization" not in server.asked[-1].headers
+
+
 def test_a_lost_connection_is_tried_again_with_the_same_key() -> None:
     server = Server(httpx.ReadError("lost"), httpx.ConnectError("refused"), told(view()))
     assert server.client().submit(["Max"]) == view().model_copy(

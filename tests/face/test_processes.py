@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.face.processes import Running, data_directory, run
@@ -37,7 +38,7 @@ def test_a_database_without_the_schema_is_migrated_by_hand(tmp_path: Path) -> No
     assert before.stderr.endswith("lacks tables or columns that this dibs needs: run `dibs migrate` first\n")
     first, second = (run("migrate", DIBS_DATABASE_URL=url, DIBS_MODELS="tests.models") for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0)
-    assert "created animals, dibs_alembic_version, handles, receipts, tenants" in first.stdout
+    assert "created animals, api_keys, dibs_alembic_version, handles, receipts, tenants" in first.stdout
     assert second.stdout.endswith(", as it was\n")
     with Running(tmp_path / "log", "serve", DIBS_DATABASE_URL=url, DIBS_DATA_DIR=str(tmp_path)) as running:
         assert running.stop() == 0
@@ -56,12 +57,18 @@ def test_a_database_that_cannot_be_reached_ends_migrate_and_nothing_else() -> No
     assert migrated.returncode == 1
     [line] = migrated.stderr.splitlines()
     assert line.startswith("dibs: postgresql://127.0.0.1:1/dibs cannot be migrated")
+    here = {"DIBS_DATABASE_URL": url, "DIBS_HOST": "0.0.0.0"}
     with (
         data_directory() as data_dir,
-        Running(data_dir / "log", "serve", DIBS_DATABASE_URL=url, DIBS_DATA_DIR=str(data_dir)) as running,
+        Running(data_dir / "log", "serve", **here, DIBS_DATA_DIR=str(data_dir)) as running,
+        httpx.Client(base_url=running.url.replace("0.0.0.0", "127.0.0.1")) as client,
     ):
-        assert run("add", DIBS_URL=running.url).returncode == 0
+        # There may be keys, which nobody can read: it runs, wherever it listens, and lets nobody in.
+        answer = client.post("/add")
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/keys-unread")
+        assert client.get("/health/live").status_code == 200
         assert "does not answer" in running.log
+        assert "the API keys cannot be read" in running.log
         assert "secret" not in running.log
 
 

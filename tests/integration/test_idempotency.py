@@ -7,7 +7,7 @@ import pytest
 from shared.database import Database, open_database
 from shared.queue import Queue
 from tests.build import names_of
-from tests.serving import WAIT, ended, serving, working
+from tests.serving import WAIT, ended, read_keyring, serving, working
 
 KEY = {"Idempotency-Key": '"order-1"'}
 
@@ -59,9 +59,12 @@ async def test_a_refused_reuse_does_not_speak_for_the_key(database: Database, fa
         assert (await client.post("/add", headers=KEY, json=other)).status_code == 422
 
 
-async def test_without_the_database_a_keyed_submit_is_still_taken_in(fake_queue: Queue) -> None:
+async def test_without_the_database_a_keyed_submit_is_still_taken_in(
+    sqlite_database: Database, fake_queue: Queue
+) -> None:
     away = open_database("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
-    async with serving(away, fake_queue) as client:
+    keyring = await read_keyring(sqlite_database)
+    async with serving(away, fake_queue, keyring=keyring) as client:
         answer = await client.post("/add", headers=KEY)
         assert answer.status_code == 202
         assert (await client.get(answer.headers["location"])).json() == answer.json()

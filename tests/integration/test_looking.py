@@ -8,7 +8,7 @@ import pytest
 from shared.database import Database, open_database
 from shared.queue import Queue
 from shared.redis import open_redis
-from tests.serving import WAIT, serving, working
+from tests.serving import WAIT, read_keyring, serving, working
 
 
 @pytest.fixture
@@ -60,9 +60,12 @@ async def test_it_is_ready_when_there_is_a_worker(database: Database, fake_queue
     assert (busy["status"], busy["database"], busy["workers"]) == ("ready", "current", 1)
 
 
-async def test_without_the_database_it_is_degraded_and_still_takes_adds(fake_queue: Queue) -> None:
+async def test_without_the_database_it_is_degraded_and_still_takes_adds(
+    sqlite_database: Database, fake_queue: Queue
+) -> None:
     away = open_database("postgresql+asyncpg://nobody@127.0.0.1:1/nothing")
-    async with serving(away, fake_queue) as client:
+    keyring = await read_keyring(sqlite_database)
+    async with serving(away, fake_queue, keyring=keyring) as client:
         answer = await client.get("/health/ready")
         assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
         assert answer.json()["database"] == "away"

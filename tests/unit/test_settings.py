@@ -61,7 +61,7 @@ def test_models_are_separated_by_commas(environment: pytest.MonkeyPatch) -> None
         ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@", "must look like sentinel://"),
         ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@one,two:26380", "must look like sentinel://"),
         ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@one/main/x", "must look like sentinel://"),
-        ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@one,,two/main", "a sentinel without a host"),
+        ("DIBS_REDIS_URL", f"sentinel://:{SECRET}@one,,two/main", "must look like sentinel://"),
         ("DIBS_PORT", "http", "valid integer"),
         ("DIBS_PORT", "65536", "65535"),
         ("DIBS_CONCURRENCY", "0", "greater than or equal to 1"),
