@@ -11,7 +11,7 @@ FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"
 
 
 def is_local(scope: Scope) -> bool:
-    """Whether a request comes from this machine, neither through a proxy nor at the bidding of a page from elsewhere."""
+    """Whether a request comes from this machine: not through a proxy, and not for a web page from elsewhere."""
     client, server = scope.get("client"), scope.get("server")
     if client is None or not client[0]:
         came_from_here = server is not None and server[1] is None  # a Unix socket, as ASGI tells it
