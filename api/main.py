@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api import adds, bulks, health, jobs, listing, problems, stats
 from api.door import Door
 from api.grouping import Grouping
+from api.reader import Reader
 from api.waiters import Waiters
 from shared.database import Database, open_database
 from shared.problems import Problem
@@ -27,13 +28,15 @@ DESCRIPTION = (
 def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI:
     """The api on `database` and `queue`, which stay the caller's to close."""
     collections = load_collections(settings.models)
-    door = Door(settings, database, queue, collections, Waiters(queue), Grouping(queue))
+    reader = Reader(database, queue)
+    door = Door(settings, database, queue, collections, reader, Waiters(queue, reader), Grouping(queue))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        async with beside(done=door.waiters.listen_for_ever()):
+        async with beside(done=door.waiters.listen_for_ever(), receipts=door.waiters.read_for_ever()):
             yield
         await door.grouping.close()
+        await door.reader.close()
 
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
     app = FastAPI(
