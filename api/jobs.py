@@ -6,6 +6,7 @@ from api.callers import caller_of
 from api.door import Door
 from api.problems import responses
 from api.requests import wanted_wait_s
+from api.thin_route import ThinRoute
 from shared.contract import JobView
 from shared.problems import MEDIA_TYPE, Kind
 
@@ -38,19 +39,23 @@ def install(app: FastAPI, door: Door) -> None:
         ]
     }
 
-    @app.get(
+    async def job(job_id: str, request: Request) -> Response:
+        wait_s = wanted_wait_s(request, door.settings.max_wait_s)
+        caller = caller_of(request)
+        view = await (door.outcome(caller, job_id, wait_s) if wait_s else door.job(caller, job_id))
+        return show(view, wait_s, pending=200)
+
+    app.router.add_api_route(
         "/jobs/{job_id}",
+        job,
+        methods=["GET"],
+        route_class_override=ThinRoute,
         tags=["jobs"],
         summary="Where a job stands",
         response_model=JobView,
         responses=responses(*AWAY),
         openapi_extra=prefer,
     )
-    async def job(job_id: str, request: Request) -> Response:
-        wait_s = wanted_wait_s(request, door.settings.max_wait_s)
-        caller = caller_of(request)
-        view = await (door.outcome(caller, job_id, wait_s) if wait_s else door.job(caller, job_id))
-        return show(view, wait_s, pending=200)
 
     @app.delete(
         "/jobs/{job_id}",
