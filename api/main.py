@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import adds, bulks, health, jobs, listing, problems, stats
+from api import adds, bulks, health, job_list, jobs, listing, problems, stats
 from api.door import Door
 from api.grouping import Grouping
 from api.reader import Reader
@@ -53,6 +53,7 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
     problems.install(app)
     adds.install(app, door)
     bulks.install(app, door)
+    job_list.install(app, job_list.JobList(door))
     jobs.install(app, door)
     listing.install(app, door)
     health.install(app, door)

@@ -94,7 +94,7 @@ async def read_receipts(session: AsyncSession, ids: Iterable[UUID], *, whole: bo
     """The receipts that there are for `ids`, by id. Unless they are read whole, their content is left out."""
     columns = list(TABLE.columns) if whole else WITHOUT_CONTENT
     rows = await select_among(session, columns, [TABLE.c.id], [(id_,) for id_ in ids])
-    return {row.id: _from_row(row._mapping) for row in rows}
+    return {row.id: from_row(row._mapping) for row in rows}
 
 
 async def count_bulk(session: AsyncSession, bulk: UUID) -> dict[Status, int]:
@@ -114,7 +114,7 @@ async def read_bulk(session: AsyncSession, bulk: UUID, *, after: int, limit: int
     """The receipts of the `limit` lines that follow on line `after`, by line."""
     of_lines = TABLE.c.bulk == bulk, TABLE.c.line > after, TABLE.c.line <= after + limit
     rows = await session.execute(select(TABLE).where(*of_lines))
-    return {row.line: _from_row(row._mapping) for row in rows}
+    return {row.line: from_row(row._mapping) for row in rows}
 
 
 async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> set[UUID]:
@@ -137,7 +137,8 @@ def _to_row(receipt: Receipt) -> dict[str, Any]:
     return row
 
 
-def _from_row(row: Any) -> Receipt:
+def from_row(row: Any) -> Receipt:
+    """The receipt in a row of its table, by name; with what was read of it."""
     error = Problem.model_validate(row["error"]) if row["error"] else None
     return Receipt(**{**row, "status": Status(row["status"]), "error": error})
 
