@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import adds, bulks, health, job_list, jobs, listing, problems, stats
+from api import adds, bulks, health, job_list, jobs, listing, problem_pages, problems, stats
 from api.door import Door
 from api.grouping import Grouping
 from api.reader import Reader
@@ -58,6 +58,7 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
     listing.install(app, door)
     health.install(app, door)
     stats.install(app, door)
+    problem_pages.install(app)
     _complete_openapi(app, door)
     return app
 
