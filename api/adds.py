@@ -1,6 +1,5 @@
 """POST /add and POST /add/{collection}."""
 
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,8 +8,8 @@ from fastapi import FastAPI, Request, Response
 
 from api.callers import caller_of
 from api.door import Door
-from api.jobs import show
-from api.problems import ProblemError, refuse, responses
+from api.jobs import PREFER, show_taken_in
+from api.problems import refuse, responses
 from api.requests import idempotency_key, read_json, wanted_wait_s
 from api.thin_route import ThinRoute
 from shared.collections import Collection, InvalidAdd, MalformedAdd
@@ -31,13 +30,7 @@ HEADERS = [
         "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
         "example": "order-4711",
     },
-    {
-        "name": "Prefer",
-        "in": "header",
-        "description": "`wait=N` holds the answer up to N seconds for the job to end (RFC 7240).",
-        "schema": {"type": "string"},
-        "example": "wait=10",
-    },
+    PREFER,
 ]
 
 
@@ -98,12 +91,6 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
         caller = caller_of(request)
         view = await door.submit(caller, collection, wish, key)
-        if wait_s and not view.status.is_outcome:
-            # The job is taken in: should anything go wrong with the wait, that is still the answer.
-            with contextlib.suppress(ProblemError):
-                view = await door.outcome(caller, str(view.id), wait_s)
-        answer = show(view, wait_s, pending=202)
-        answer.headers["Location"] = view.links.self
-        return answer
+        return await show_taken_in(door, caller, view, wait_s)
 
     return add

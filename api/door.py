@@ -48,15 +48,18 @@ class Door:
 
     async def submit(self, caller: Caller, collection: Collection, add: Add, key: str | None) -> JobView:
         """Put `add` into the queue, once for each idempotency key of `caller`, and return the job."""
-        fingerprint = add.fingerprint(collection.name)
         job = Job(
             id=new_id() if key is None else keyed_id(caller.name, key),
             candidates=add.candidates,
             values=add.values,
-            fingerprint=fingerprint,
+            fingerprint=add.fingerprint(collection.name),
             submitted_at=utc_now(),
             caller=caller.name,
         )
+        return await self.take_in(caller, collection, job, may_be_known=key is not None)
+
+    async def take_in(self, caller: Caller, collection: Collection, job: Job, *, may_be_known: bool) -> JobView:
+        """Put `job` into the queue, or return the one that is known by its id, which must be the same add."""
         with queue_at_hand():
             try:
                 submitted = await self.grouping.submit(collection.name, job)
@@ -64,32 +67,32 @@ class Door:
                 raise refuse(
                     Kind.QUEUE_FULL, f"no more than {self.queue.limit} jobs may wait; this one was not taken in"
                 ) from None
-        if key is not None and (receipt := (await self.old_receipts([job.id])).get(job.id)):
+        if may_be_known and (receipt := (await self.old_receipts([job.id])).get(job.id)):
             # The receipt is the truth, whatever the queue says. What was queued just now is harmless: a worker
             # finds the receipt as well. But its ticket would speak for the key until then.
             if submitted.held is None:
                 with queue_at_hand():
                     await self.queue.forget(job.id)
-            _same_add(receipt.fingerprint, fingerprint)
+            _same_add(receipt.fingerprint, job.fingerprint)
             return receipt.view()
         if submitted.held is not None:
-            _same_add(submitted.held.fingerprint, fingerprint)
-            return await self.job(caller, str(job.id))
+            _same_add(submitted.held.fingerprint, job.fingerprint)
+            return (await self.find(caller, job.id)).view()
         return JobView.queued(job, collection.name)
 
     async def job(self, caller: Caller, job_id: str) -> JobView:
         """Where the job stands; another caller's is as unknown as one that never was."""
-        return (await self.find(caller, _id_of(job_id))).view()
+        return (await self.find(caller, id_of(job_id))).view()
 
     async def find(self, caller: Caller, job: UUID) -> Found:
         found = await self.reader.look(job)
         if found is None or not caller.may_see(found.caller):
-            raise _unknown_job()
+            raise unknown_job()
         return found
 
     async def outcome(self, caller: Caller, job_id: str, wait_s: float) -> JobView:
         """The job when it has ended, or as it stands after `wait_s`."""
-        job, deadline = _id_of(job_id), time.monotonic() + wait_s
+        job, deadline = id_of(job_id), time.monotonic() + wait_s
         with self.waiters.listening(job) as ear:
             found = await self.find(caller, job)
             if isinstance(found, Waiting):
@@ -98,7 +101,7 @@ class Door:
 
     async def cancel(self, caller: Caller, job_id: str) -> JobView:
         """Try to write the job's receipt first; raises the 409 with the real outcome where that came too late."""
-        found = await self.find(caller, _id_of(job_id))
+        found = await self.find(caller, id_of(job_id))
         receipt = await self._end(found) if isinstance(found, Waiting) else found
         if receipt.status is Status.CANCELLED:
             return receipt.view()
@@ -131,14 +134,15 @@ class Door:
             return {}
 
 
-def _id_of(text: str) -> UUID:
+def id_of(text: str) -> UUID:
+    """The id of a job in an address; raises the 404 of an unknown job."""
     job = as_id(text)
     if job is None:
-        raise _unknown_job()
+        raise unknown_job()
     return job
 
 
-def _unknown_job() -> ProblemError:
+def unknown_job() -> ProblemError:
     return refuse(Kind.UNKNOWN_JOB, "no receipt and no waiting job has this id")
 
 

@@ -1,16 +1,27 @@
 """GET and DELETE /jobs/{id}."""
 
+import contextlib
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 
-from api.callers import caller_of
+from api.callers import Caller, caller_of
 from api.door import Door
-from api.problems import responses
+from api.problems import ProblemError, responses
 from api.requests import wanted_wait_s
 from api.thin_route import ThinRoute
 from shared.contract import JobView
 from shared.problems import MEDIA_TYPE, Kind
 
 RETRY_AFTER_S = 1
+
+PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "description": "`wait=N` holds the answer up to N seconds for the end (RFC 7240).",
+    "schema": {"type": "string"},
+    "example": "wait=10",
+}
 
 AWAY = (Kind.UNKNOWN_JOB, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY)
 
@@ -26,19 +37,18 @@ def show(view: JobView, wait_s: float | None, *, pending: int) -> Response:
     return Response(view.model_dump_json(), status, headers, "application/json")
 
 
-def install(app: FastAPI, door: Door) -> None:
-    prefer = {
-        "parameters": [
-            {
-                "name": "Prefer",
-                "in": "header",
-                "description": "`wait=N` holds the answer up to N seconds for the job to end (RFC 7240).",
-                "schema": {"type": "string"},
-                "example": "wait=10",
-            }
-        ]
-    }
+async def show_taken_in(door: Door, caller: Caller, view: JobView, wait_s: float | None) -> Response:
+    """A job that is in the queue as an answer: 202, or 200 where it has ended, if need be within `wait_s`."""
+    if wait_s and not view.status.is_outcome:
+        # The job is taken in: should anything go wrong with the wait, that is still the answer.
+        with contextlib.suppress(ProblemError):
+            view = await door.outcome(caller, str(view.id), wait_s)
+    answer = show(view, wait_s, pending=202)
+    answer.headers["Location"] = view.links.self
+    return answer
 
+
+def install(app: FastAPI, door: Door) -> None:
     async def job(job_id: str, request: Request) -> Response:
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
         caller = caller_of(request)
@@ -54,7 +64,7 @@ def install(app: FastAPI, door: Door) -> None:
         summary="Where a job stands",
         response_model=JobView,
         responses=responses(*AWAY),
-        openapi_extra=prefer,
+        openapi_extra={"parameters": [PREFER]},
     )
 
     @app.delete(
@@ -63,19 +73,24 @@ def install(app: FastAPI, door: Door) -> None:
         summary="Cancel a job",
         description="Exact: the job is cancelled and never inserts anything, or it is too late and stays as it is.",
         response_model=JobView,
-        responses={**responses(*AWAY), **_too_late()},
+        responses={**responses(*AWAY), **with_job(Kind.TOO_LATE)},
     )
     async def cancel(job_id: str, request: Request) -> Response:
         return show(await door.cancel(caller_of(request), job_id), None, pending=200)
 
 
-def _too_late() -> dict[int | str, dict[str, object]]:
-    """A problem with one member more: the job as it ended."""
-    told = responses(Kind.TOO_LATE)
-    told[409]["content"][MEDIA_TYPE]["schema"] = {
-        "allOf": [
-            {"$ref": "#/components/schemas/Problem"},
-            {"type": "object", "properties": {"job": {"$ref": "#/components/schemas/JobView"}}, "required": ["job"]},
-        ]
-    }
+def with_job(kind: Kind) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of a problem with one member more: the job as it stands."""
+    told = responses(kind)
+    for one in told.values():
+        one["content"][MEDIA_TYPE]["schema"] = {
+            "allOf": [
+                {"$ref": "#/components/schemas/Problem"},
+                {
+                    "type": "object",
+                    "properties": {"job": {"$ref": "#/components/schemas/JobView"}},
+                    "required": ["job"],
+                },
+            ]
+        }
     return told

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import adds, bulks, health, job_list, jobs, listing, problem_pages, problems, stats
+from api import adds, bulks, health, job_list, jobs, listing, problem_pages, problems, retries, stats
 from api.door import Door
 from api.grouping import Grouping
 from api.reader import Reader
@@ -53,8 +53,10 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
     problems.install(app)
     adds.install(app, door)
     bulks.install(app, door)
-    job_list.install(app, job_list.JobList(door))
     jobs.install(app, door)
+    listed = job_list.JobList(door)
+    job_list.install(app, listed)
+    retries.install(app, door, listed)
     listing.install(app, door)
     health.install(app, door)
     stats.install(app, door)
