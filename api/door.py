@@ -10,6 +10,7 @@ from api.callers import Caller
 from api.grouping import Grouping
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
 from api.reader import Found, Reader
+from api.slots import Slots
 from api.waiters import Waiters
 from shared.clock import utc_now
 from shared.collections import Add, Collection
@@ -37,6 +38,7 @@ class Door:
     reader: Reader
     waiters: Waiters
     grouping: Grouping
+    streams: Slots
     blind_until: float = 0.0
 
     def collection(self, name: str) -> Collection:

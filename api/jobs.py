@@ -26,11 +26,14 @@ PREFER = {
 AWAY = (Kind.UNKNOWN_JOB, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY)
 
 
+def applied(wait_s: float | None) -> dict[str, str]:
+    """What an answer says of the `Prefer: wait` that it was asked with (RFC 7240, 3)."""
+    return {} if wait_s is None else {"Preference-Applied": f"wait={wait_s:g}"}
+
+
 def show(view: JobView, wait_s: float | None, *, pending: int) -> Response:
     """A job as an answer: 200 when it has ended, `pending` with `Retry-After` while it has not."""
-    headers = {"Cache-Control": "no-store"}
-    if wait_s is not None:
-        headers["Preference-Applied"] = f"wait={wait_s:g}"
+    headers = {"Cache-Control": "no-store"} | applied(wait_s)
     if not view.status.is_outcome:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     status = 200 if view.status.is_outcome else pending

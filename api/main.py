@@ -6,10 +6,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import adds, bulks, health, job_list, jobs, listing, problem_pages, problems, retries, stats
+from api import adds, bulks, events, health, job_list, jobs, listing, problem_pages, problems, retries, stats
 from api.door import Door
 from api.grouping import Grouping
 from api.reader import Reader
+from api.slots import Slots
 from api.waiters import Waiters
 from shared.database import Database, open_database
 from shared.problems import Problem
@@ -29,7 +30,8 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
     """The api on `database` and `queue`, which stay the caller's to close."""
     collections = load_collections(settings.models)
     reader = Reader(database, queue)
-    door = Door(settings, database, queue, collections, reader, Waiters(queue, reader), Grouping(queue))
+    waiters, grouping, streams = Waiters(queue, reader), Grouping(queue), Slots(settings.max_event_streams)
+    door = Door(settings, database, queue, collections, reader, waiters, grouping, streams)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +59,7 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
     listed = job_list.JobList(door)
     job_list.install(app, listed)
     retries.install(app, door, listed)
+    events.install(app, door)
     listing.install(app, door)
     health.install(app, door)
     stats.install(app, door)

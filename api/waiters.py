@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import TypeVar
 from uuid import UUID
 
 from api.problems import ProblemError
@@ -22,27 +23,67 @@ change that is no outcome there is none."""
 REST = 20
 """How many times as long as the last look at all took it rests before the next: listening must not become a load."""
 
+LINE_DIGITS = 8
+"""Digits at the end of an id of a bulk's job that say which line it was; those before are the bulk's."""
+
 
 class Ear:
     """What one request hears of its job: the outcome, and where it `wants_states`, what it goes through before."""
 
     def __init__(self) -> None:
         self.wants_states = False
+        self.is_dismissed = False
         self._told: Found | None = None
         self._rang = asyncio.Event()
 
-    def tell(self, news: Found | None) -> None:
+    def tell(self, news: Found) -> None:
         self._told = news
         self._rang.set()
 
+    def dismiss(self) -> None:
+        """There is nothing to hear any more: the server stops, or the job is not there."""
+        self.is_dismissed = True
+        self._rang.set()
+
     async def news(self, within_s: float) -> Found | None:
-        """The latest that was told since this was last asked; None where there was nothing, or the server stops."""
+        """The latest that was told since this was last asked; None where nothing was, or it is dismissed."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._rang.wait()
         self._rang.clear()
         told, self._told = self._told, None
         return told
+
+
+class BulkEar:
+    """What one request hears of a bulk: how many of its jobs have `ended` since it set that to 0."""
+
+    def __init__(self) -> None:
+        self.ended = 0
+        self.is_dismissed = False
+        self._goal = 0
+        self._rang = asyncio.Event()
+
+    def tell(self) -> None:
+        self.ended += 1
+        if self.ended >= self._goal:
+            self._rang.set()
+
+    def dismiss(self) -> None:
+        self.is_dismissed = True
+        self._rang.set()
+
+    async def until(self, ended: int, within_s: float) -> None:
+        """Return when so many have ended, or after `within_s`, or when it is dismissed."""
+        self._goal = ended
+        if self.ended < ended and not self.is_dismissed:
+            self._rang.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._rang.wait()
+
+
+AnyEar = TypeVar("AnyEar", Ear, BulkEar)
 
 
 class Waiters:
@@ -55,6 +96,7 @@ class Waiters:
         self._queue = queue
         self._reader = reader
         self._ears: defaultdict[str, set[Ear]] = defaultdict(set)
+        self._bulk_ears: defaultdict[str, set[BulkEar]] = defaultdict(set)
         self._ended: set[str] = set()
         self._bell = asyncio.Event()
         self._look_at_all_at = 0.0
@@ -63,23 +105,29 @@ class Waiters:
     def close(self) -> None:
         """Let everybody go at once, with the job as it stands: the server stops."""
         self.closed = True
-        for ears in self._ears.values():
+        for ears in (*self._ears.values(), *self._bulk_ears.values()):
             for ear in ears:
-                ear.tell(None)
+                ear.dismiss()
+
+    def listening(self, job: UUID) -> AbstractContextManager[Ear]:
+        """An ear for `job`. Look at the job after this, for only what happens from now on is told."""
+        return self._listening(self._ears, str(job), Ear())
+
+    def listening_to_bulk(self, bulk: UUID) -> AbstractContextManager[BulkEar]:
+        """An ear for the jobs of `bulk`. A message may get lost: count them once in a while."""
+        return self._listening(self._bulk_ears, str(bulk)[:-LINE_DIGITS], BulkEar())
 
     @contextmanager
-    def listening(self, job: UUID) -> Iterator[Ear]:
-        """An ear for `job`. Look at the job after this, for only what happens from now on is told."""
-        key, ear = str(job), Ear()
-        self._ears[key].add(ear)
+    def _listening(self, ears: "defaultdict[str, set[AnyEar]]", key: str, ear: "AnyEar") -> "Iterator[AnyEar]":
+        ears[key].add(ear)
         if self.closed:
-            ear.tell(None)
+            ear.dismiss()
         try:
             yield ear
         finally:
-            self._ears[key].discard(ear)
-            if not self._ears[key]:
-                del self._ears[key]
+            ears[key].discard(ear)
+            if not ears[key]:
+                del ears[key]
 
     async def listen_for_ever(self) -> None:
         """Hear which jobs have ended."""
@@ -105,6 +153,10 @@ class Waiters:
             self._ended.update(job for job in jobs if job in self._ears)
         if self._ended:
             self._bell.set()
+        if self._bulk_ears:
+            for job in jobs:
+                for ear in self._bulk_ears.get(job[:-LINE_DIGITS], ()):
+                    ear.tell()
 
     async def read_for_ever(self) -> None:
         """Read what became of the jobs that have ended, and once in a while of all that somebody listens to."""
@@ -148,5 +200,9 @@ class Waiters:
                 if isinstance(found, Exception):
                     raise found
                 for ear in self._ears.get(str(job), ()):
-                    if ear.wants_states:
+                    if not ear.wants_states:
+                        continue
+                    if found is None:
+                        ear.dismiss()
+                    else:
                         ear.tell(found)

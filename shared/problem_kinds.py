@@ -22,7 +22,7 @@ class Kind(StrEnum):
     KEY_REUSED = "idempotency-key-reused"
     QUEUE_FULL = "queue-full"
     QUEUE_AWAY = "queue-away"
-    TOO_MANY_STREAMS = "too-many-event-streams"
+    STREAMS_FULL = "too-many-streams"
     STOPPING = "stopping"
     DATABASE_AWAY = "database-away"
     INTERNAL = "internal"
@@ -155,7 +155,7 @@ _ABOUT = (
         "Send the same again after the seconds that Retry-After says. With an Idempotency-Key that is always safe.",
     ),
     About(
-        Kind.TOO_MANY_STREAMS,
+        Kind.STREAMS_FULL,
         HTTPStatus.SERVICE_UNAVAILABLE,
         "Too many event streams are open",
         "This server process holds as many event streams as it may.",

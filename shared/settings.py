@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_wait_s: float = Field(30.0, ge=0, le=600)
     """The longest that `Prefer: wait` may hold a request."""
+    max_event_streams: int = Field(1000, ge=0)
+    """Event streams that may be open at a time in this process."""
 
     concurrency: int = Field(4, ge=1, le=1000)
     """Claims that one worker runs at a time, each with a database connection of its own."""
