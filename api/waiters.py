@@ -5,6 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import chain
 from typing import TypeVar
 from uuid import UUID
 
@@ -27,60 +28,65 @@ LINE_DIGITS = 8
 """Digits at the end of an id of a bulk's job that say which line it was; those before are the bulk's."""
 
 
-class Ear:
+class _Listener:
+    """One request that listens; `is_dismissed` where there is nothing to hear any more."""
+
+    def __init__(self) -> None:
+        self.is_dismissed = False
+        self._bell = asyncio.Event()
+
+    def dismiss(self) -> None:
+        """The server stops, or what is listened to is not there."""
+        self.is_dismissed = True
+        self._bell.set()
+
+    async def _rung(self, within_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._bell.wait()
+        if not self.is_dismissed:
+            self._bell.clear()
+
+
+class Ear(_Listener):
     """What one request hears of its job: the outcome, and where it `wants_states`, what it goes through before."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.wants_states = False
-        self.is_dismissed = False
         self._told: Found | None = None
-        self._rang = asyncio.Event()
 
     def tell(self, news: Found) -> None:
         self._told = news
-        self._rang.set()
-
-    def dismiss(self) -> None:
-        """There is nothing to hear any more: the server stops, or the job is not there."""
-        self.is_dismissed = True
-        self._rang.set()
+        self._bell.set()
 
     async def news(self, within_s: float) -> Found | None:
         """The latest that was told since this was last asked; None where nothing was, or it is dismissed."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._rang.wait()
-        self._rang.clear()
+        await self._rung(within_s)
         told, self._told = self._told, None
         return told
 
 
-class BulkEar:
+class BulkEar(_Listener):
     """What one request hears of a bulk: how many of its jobs have `ended` since it set that to 0."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.ended = 0
-        self.is_dismissed = False
         self._goal = 0
-        self._rang = asyncio.Event()
 
     def tell(self) -> None:
         self.ended += 1
         if self.ended >= self._goal:
-            self._rang.set()
-
-    def dismiss(self) -> None:
-        self.is_dismissed = True
-        self._rang.set()
+            self._bell.set()
 
     async def until(self, ended: int, within_s: float) -> None:
         """Return when so many have ended, or after `within_s`, or when it is dismissed."""
         self._goal = ended
-        if self.ended < ended and not self.is_dismissed:
-            self._rang.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(within_s):
-                    await self._rang.wait()
+        if self.ended < ended:
+            if not self.is_dismissed:
+                self._bell.clear()
+            await self._rung(within_s)
 
 
 AnyEar = TypeVar("AnyEar", Ear, BulkEar)
@@ -105,9 +111,9 @@ class Waiters:
     def close(self) -> None:
         """Let everybody go at once, with the job as it stands: the server stops."""
         self.closed = True
-        for ears in (*self._ears.values(), *self._bulk_ears.values()):
-            for ear in ears:
-                ear.dismiss()
+        listeners: list[set[Ear] | set[BulkEar]] = [*self._ears.values(), *self._bulk_ears.values()]
+        for listener in chain.from_iterable(listeners):
+            listener.dismiss()
 
     def listening(self, job: UUID) -> AbstractContextManager[Ear]:
         """An ear for `job`. Look at the job after this, for only what happens from now on is told."""
