@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 
 from fastapi import FastAPI, Request, Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.types import Receive, Scope, Send
 
 from api.callers import caller_of
@@ -14,6 +15,8 @@ from api.problems import refuse, responses
 from api.reader import Found
 from api.waiters import Ear
 from shared.problems import Kind
+
+MEDIA_TYPE = "text/event-stream"
 
 HEARTBEAT_S = 15.0
 RECONNECT_MS = 1000
@@ -37,8 +40,13 @@ LAST_EVENT_ID = {
 }
 
 
-class EventStream(EventSourceResponse):
-    """A stream with what it holds, which is let go when it ends, however it ends."""
+class EventStream(StreamingResponse):
+    """A stream with what it holds, which is let go when it ends, however it ends.
+
+    FastAPI's own EventSourceResponse is answered with a 200 before its generator can say that there is no such job.
+    """
+
+    media_type = MEDIA_TYPE
 
     def __init__(self, events: AsyncIterator[bytes], held: ExitStack) -> None:
         super().__init__(events, headers=HEADERS)
@@ -55,9 +63,9 @@ def install(app: FastAPI, door: Door) -> None:
         tags=["jobs"],
         summary="Listen to a job",
         description=DESCRIPTION,
-        response_class=EventSourceResponse,
+        response_class=StreamingResponse,
         responses={
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The events"},
+            200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "The events"},
             204: {"description": "The outcome was told already"},
             **responses(*AWAY, Kind.STREAMS_FULL),
         },

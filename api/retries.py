@@ -55,8 +55,8 @@ def install(app: FastAPI, door: Door, jobs: JobList) -> None:
         tags=["jobs"],
         summary="Send many jobs again, a page at a time",
         description="As `POST /jobs/{id}/retry` for each job of a page of `GET /jobs`, with the same parameters; "
-        "without `status` those that failed. Go on with `cursor` while `next` is not null. Safe to repeat: what was "
-        "sent is not sent again.",
+        "without `status` those that failed. Go on with `cursor` while `next` is not null. Safe to repeat: a job is "
+        "sent again once, and then it is the one that repeats it that may be.",
         response_model=RetryPage,
         responses=responses(Kind.QUEUE_AWAY, Kind.DATABASE_AWAY, *AGAIN),
     )
