@@ -62,9 +62,10 @@ class RetryDoor:
         """
         retried: list[Retried] = []
         for start in range(0, len(jobs), TOGETHER):
-            receipts = await self._receipts(jobs[start : start + TOGETHER])
+            part = jobs[start : start + TOGETHER]
+            receipts = await self._receipts(part)
             told = await asyncio.gather(
-                *(self._told(caller, receipt) for receipt in receipts.values()), return_exceptions=True
+                *(self._told(caller, receipts[job]) for job in part if job in receipts), return_exceptions=True
             )
             for one in told:
                 if isinstance(one, BaseException):
