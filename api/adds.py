@@ -8,7 +8,8 @@ from fastapi import FastAPI, Request, Response
 
 from api.callers import caller_of
 from api.door import Door
-from api.jobs import PREFER, show_taken_in
+from api.headers import PREFER
+from api.jobs import TAKEN_IN, show_taken_in
 from api.problems import refuse, responses
 from api.requests import idempotency_key, read_json, wanted_wait_s
 from api.thin_route import ThinRoute
@@ -61,7 +62,7 @@ def _route(app: FastAPI, path: str, door: Door, collection: Collection) -> None:
         description=f"{said}Candidates in order of preference; `values` are columns that all of them share. "
         "Answers 202 once the job is in the queue, or 200 with the finished job where `Prefer: wait` allowed it.",
         response_model=JobView,
-        responses={200: {"model": JobView, "description": "The job has ended"}, **PROBLEMS},
+        responses={**TAKEN_IN, **PROBLEMS},
         openapi_extra={
             "parameters": HEADERS,
             "requestBody": {"required": not is_default, "content": {"application/json": _content(collection)}},

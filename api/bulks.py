@@ -9,7 +9,8 @@ from fastapi.responses import StreamingResponse
 from api.bulk_door import BulkDoor, BulkView
 from api.callers import caller_of
 from api.door import Door
-from api.jobs import PREFER, applied
+from api.headers import PREFER, headers
+from api.jobs import applied
 from api.lines import lines_of
 from api.problems import responses
 from api.requests import idempotency_key, require_ndjson, wanted_wait_s
@@ -65,15 +66,18 @@ def install(app: FastAPI, door: Door) -> None:
         summary="How far a bulk is",
         description="With `Prefer: wait=N` the answer is held until all of its jobs have ended.",
         response_model=BulkView,
-        responses=responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
+        responses={
+            200: {"description": "The bulk", "headers": headers("Cache-Control", "Preference-Applied")},
+            **responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
+        },
         openapi_extra={"parameters": [PREFER]},
     )
     async def counts(bulk_id: str, request: Request) -> Response:
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
         caller = caller_of(request)
         view = await (bulks.ended(caller, bulk_id, wait_s) if wait_s else bulks.view(caller, bulk_id))
-        headers = {"Cache-Control": "no-store"} | applied(wait_s)
-        return Response(view.model_dump_json(), 200, headers, "application/json")
+        told = {"Cache-Control": "no-store"} | applied(wait_s)
+        return Response(view.model_dump_json(), 200, told, "application/json")
 
     @app.get(
         "/bulk/{bulk_id}/results",

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.callers import caller_of
 from api.door import Door, id_of
+from api.headers import headers
 from api.jobs import AWAY
 from api.problems import refuse, responses
 from api.reader import Found
@@ -65,8 +66,12 @@ def install(app: FastAPI, door: Door) -> None:
         description=DESCRIPTION,
         response_class=StreamingResponse,
         responses={
-            200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "The events"},
-            204: {"description": "The outcome was told already"},
+            200: {
+                "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+                "description": "The events",
+                "headers": headers("Cache-Control"),
+            },
+            204: {"description": "The outcome was told already", "headers": headers("Cache-Control")},
             **responses(*AWAY, Kind.STREAMS_FULL),
         },
         openapi_extra={"parameters": [LAST_EVENT_ID]},

@@ -8,10 +8,12 @@ from uuid import UUID
 
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapter
+from pydantic.json_schema import SkipJsonSchema
 
 from api.callers import Caller, Scope, caller_of
 from api.cursors import read_cursor, write_cursor
 from api.door import Door
+from api.headers import headers
 from api.problems import database_at_hand, queue_at_hand, refuse, responses
 from shared.contract import OUTCOMES, JobView, Status
 from shared.problems import FieldError, Kind
@@ -63,11 +65,11 @@ class PageFilter(BaseModel):
     """Which jobs of those that the caller may see, and which page of them."""
 
     status: list[Status] = Field([], description="One or several, each as a parameter of its own")
-    collection: Name | None = None
-    since: Moment | None = Field(None, description="Ended at that time or later (RFC 3339)")
-    until: Moment | None = Field(None, description="Ended before that time (RFC 3339)")
+    collection: Name | SkipJsonSchema[None] = None
+    since: Moment | SkipJsonSchema[None] = Field(None, description="Ended at that time or later (RFC 3339)")
+    until: Moment | SkipJsonSchema[None] = Field(None, description="Ended before that time (RFC 3339)")
 
-    cursor: str | None = Field(None, description="`next` of the page before")
+    cursor: str | SkipJsonSchema[None] = Field(None, description="`next` of the page before")
     limit: int = Field(PAGE, ge=1, le=LARGEST_PAGE)
 
     @property
@@ -124,17 +126,14 @@ def install(app: FastAPI, jobs: JobList) -> None:
         description=DESCRIPTION,
         response_model=JobPage,
         responses={
-            200: {
-                "description": "A page",
-                "headers": {"Link": {"schema": {"type": "string"}, "description": 'the next page, as `rel="next"`'}},
-            },
+            200: {"description": "A page", "headers": headers("Cache-Control", "Link")},
             **responses(Kind.INVALID, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
         },
     )
     async def page(asked: Annotated[PageFilter, Query()], request: Request) -> Response:
         shown = await jobs.page(caller_of(request), asked)
-        headers = {"Cache-Control": "no-store"} | next_link(request, shown.next)
-        return Response(shown.model_dump_json(), 200, headers, "application/json")
+        links = {"Cache-Control": "no-store"} | next_link(request, shown.next)
+        return Response(shown.model_dump_json(), 200, links, "application/json")
 
 
 def next_link(request: Request, cursor: str | None) -> dict[str, str]:

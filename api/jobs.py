@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request, Response
 
 from api.callers import Caller, caller_of
 from api.door import Door
+from api.headers import PREFER, headers
 from api.problems import ProblemError, responses
 from api.requests import wanted_wait_s
 from api.thin_route import ThinRoute
@@ -15,12 +16,11 @@ from shared.problems import MEDIA_TYPE, Kind
 
 RETRY_AFTER_S = 1
 
-PREFER = {
-    "name": "Prefer",
-    "in": "header",
-    "description": "`wait=N` holds the answer up to N seconds for the end (RFC 7240).",
-    "schema": {"type": "string"},
-    "example": "wait=10",
+PENDING = headers("Cache-Control", "Retry-After", "Preference-Applied")
+ENDED = headers("Cache-Control", "Preference-Applied")
+TAKEN_IN: dict[int | str, dict[str, Any]] = {
+    200: {"model": JobView, "description": "The job has ended", "headers": headers("Location") | ENDED},
+    202: {"description": "The job is in the queue", "headers": headers("Location") | PENDING},
 }
 
 AWAY = (Kind.UNKNOWN_JOB, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY)
@@ -33,11 +33,11 @@ def applied(wait_s: float | None) -> dict[str, str]:
 
 def show(view: JobView, wait_s: float | None, *, pending: int) -> Response:
     """A job as an answer: 200 when it has ended, `pending` with `Retry-After` while it has not."""
-    headers = {"Cache-Control": "no-store"} | applied(wait_s)
+    told = {"Cache-Control": "no-store"} | applied(wait_s)
     if not view.status.is_outcome:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        told["Retry-After"] = str(RETRY_AFTER_S)
     status = 200 if view.status.is_outcome else pending
-    return Response(view.model_dump_json(), status, headers, "application/json")
+    return Response(view.model_dump_json(), status, told, "application/json")
 
 
 async def show_taken_in(door: Door, caller: Caller, view: JobView, wait_s: float | None) -> Response:
@@ -66,7 +66,7 @@ def install(app: FastAPI, door: Door) -> None:
         tags=["jobs"],
         summary="Where a job stands",
         response_model=JobView,
-        responses=responses(*AWAY),
+        responses={200: {"description": "The job", "headers": PENDING}, **responses(*AWAY)},
         openapi_extra={"parameters": [PREFER]},
     )
 
@@ -76,7 +76,11 @@ def install(app: FastAPI, door: Door) -> None:
         summary="Cancel a job",
         description="Exact: the job is cancelled and never inserts anything, or it is too late and stays as it is.",
         response_model=JobView,
-        responses={**responses(*AWAY), **with_job(Kind.TOO_LATE)},
+        responses={
+            200: {"description": "The job is cancelled", "headers": ENDED},
+            **responses(*AWAY),
+            **with_job(Kind.TOO_LATE),
+        },
     )
     async def cancel(job_id: str, request: Request) -> Response:
         return show(await door.cancel(caller_of(request), job_id), None, pending=200)

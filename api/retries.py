@@ -7,8 +7,9 @@ from pydantic import BaseModel
 
 from api.callers import caller_of
 from api.door import Door, id_of
+from api.headers import PREFER, headers
 from api.job_list import JobList, PageFilter, cursor_of_ended, next_link
-from api.jobs import AWAY, PREFER, show_taken_in, with_job
+from api.jobs import AWAY, TAKEN_IN, show_taken_in, with_job
 from api.problems import refuse, responses
 from api.requests import wanted_wait_s
 from api.retry_door import RETRYABLE, Retried, RetryDoor
@@ -38,7 +39,7 @@ def install(app: FastAPI, door: Door, jobs: JobList) -> None:
         "leads back. However often it is asked for, it is sent once: the answer is the new job as it stands.",
         response_model=JobView,
         responses={
-            200: {"model": JobView, "description": "The new job has ended"},
+            **TAKEN_IN,
             **responses(*AWAY, *AGAIN),
             **with_job(Kind.NOT_RETRYABLE),
         },
@@ -58,7 +59,10 @@ def install(app: FastAPI, door: Door, jobs: JobList) -> None:
         "without `status` those that failed. Go on with `cursor` while `next` is not null. Safe to repeat: a job is "
         "sent again once, and then it is the one that repeats it that may be.",
         response_model=RetryPage,
-        responses=responses(Kind.QUEUE_AWAY, Kind.DATABASE_AWAY, *AGAIN),
+        responses={
+            200: {"description": "A page", "headers": headers("Cache-Control", "Link")},
+            **responses(Kind.QUEUE_AWAY, Kind.DATABASE_AWAY, *AGAIN),
+        },
     )
     async def retry_page(asked: Annotated[PageFilter, Query()], request: Request) -> Response:
         if not asked.status:
@@ -70,5 +74,5 @@ def install(app: FastAPI, door: Door, jobs: JobList) -> None:
         page = await jobs.ended(caller, asked)
         retried = await retries.retry_all(caller, [receipt.id for receipt in page.receipts])
         told = RetryPage(sent=sum(one.is_new for one in retried), jobs=retried, next=cursor_of_ended(page.next))
-        headers = {"Cache-Control": "no-store"} | next_link(request, told.next)
-        return Response(told.model_dump_json(), 200, headers, "application/json")
+        links = {"Cache-Control": "no-store"} | next_link(request, told.next)
+        return Response(told.model_dump_json(), 200, links, "application/json")
