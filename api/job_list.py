@@ -2,13 +2,12 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field, TypeAdapter
-from pydantic.json_schema import SkipJsonSchema
 
 from api.callers import Caller, Scope, caller_of
 from api.cursors import read_cursor, write_cursor
@@ -61,15 +60,23 @@ class JobPage(BaseModel):
     next: str | None
 
 
+def _not_null(schema: dict[str, Any]) -> None:
+    """A parameter is given or it is not: there is no null in a query."""
+    [given, _null] = schema.pop("anyOf")
+    schema |= given
+
+
 class PageFilter(BaseModel):
     """Which jobs of those that the caller may see, and which page of them."""
 
     status: list[Status] = Field([], description="One or several, each as a parameter of its own")
-    collection: Name | SkipJsonSchema[None] = None
-    since: Moment | SkipJsonSchema[None] = Field(None, description="Ended at that time or later (RFC 3339)")
-    until: Moment | SkipJsonSchema[None] = Field(None, description="Ended before that time (RFC 3339)")
+    collection: Name | None = Field(None, json_schema_extra=_not_null)
+    since: Moment | None = Field(
+        None, description="Ended at that time or later (RFC 3339)", json_schema_extra=_not_null
+    )
+    until: Moment | None = Field(None, description="Ended before that time (RFC 3339)", json_schema_extra=_not_null)
 
-    cursor: str | SkipJsonSchema[None] = Field(None, description="`next` of the page before")
+    cursor: str | None = Field(None, description="`next` of the page before", json_schema_extra=_not_null)
     limit: int = Field(PAGE, ge=1, le=LARGEST_PAGE)
 
     @property
