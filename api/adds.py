@@ -1,18 +1,18 @@
 """POST /add and POST /add/{collection}."""
 
-import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from fastapi.routing import APIRoute
 
 from api.callers import Scope, caller_of, needs
 from api.door import Door
-from api.jobs import show
-from api.problems import ProblemError, refuse, responses
+from api.headers import PREFER
+from api.jobs import TAKEN_IN, show_taken_in
+from api.problems import refuse, responses
 from api.requests import idempotency_key, read_json, wanted_wait_s
+from api.thin_route import ThinRoute
 from shared.collections import Collection, InvalidAdd, MalformedAdd
 from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, MAX_KEY_LENGTH, JobView
 from shared.problems import Kind
@@ -31,24 +31,8 @@ HEADERS = [
         "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
         "example": "order-4711",
     },
-    {
-        "name": "Prefer",
-        "in": "header",
-        "description": "`wait=N` holds the answer up to N seconds for the job to end (RFC 7240).",
-        "schema": {"type": "string"},
-        "example": "wait=10",
-    },
+    PREFER,
 ]
-
-
-class ThinRoute(APIRoute):
-    """A route whose endpoint takes the request and makes the response by itself.
-
-    FastAPI documents it, and does none of its work for each call: on the hot path that was a fifth of the time.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return self.endpoint
 
 
 def install(app: FastAPI, door: Door) -> None:
@@ -79,7 +63,7 @@ def _route(app: FastAPI, path: str, door: Door, collection: Collection) -> None:
         description=f"{said}Candidates in order of preference; `values` are columns that all of them share. "
         "Answers 202 once the job is in the queue, or 200 with the finished job where `Prefer: wait` allowed it.",
         response_model=JobView,
-        responses={200: {"model": JobView, "description": "The job has ended"}, **PROBLEMS},
+        responses={**TAKEN_IN, **PROBLEMS},
         openapi_extra={
             "parameters": HEADERS,
             "requestBody": {"required": not is_default, "content": {"application/json": _content(collection)}},
@@ -110,12 +94,6 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
         caller = caller_of(request)
         view = await door.submit(caller, collection, wish, key)
-        if wait_s and not view.status.is_outcome:
-            # The job is taken in: should anything go wrong with the wait, that is still the answer.
-            with contextlib.suppress(ProblemError):
-                view = await door.outcome(caller, str(view.id), wait_s)
-        answer = show(view, wait_s, pending=202)
-        answer.headers["Location"] = view.links.self
-        return answer
+        return await show_taken_in(door, caller, view, wait_s)
 
     return add

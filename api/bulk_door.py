@@ -13,6 +13,7 @@ from api.access import too_many
 from api.callers import Caller
 from api.door import Door
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
+from api.waiters import LOOK_AGAIN_S, REST
 from shared.clock import utc_now
 from shared.collections import Collection, InvalidAdd, MalformedAdd
 from shared.contract import Job, Place, Status
@@ -53,6 +54,14 @@ class BulkView(BaseModel):
     lines: int
     counts: dict[Status, int] | None
     links: BulkLinks
+
+    @property
+    def jobs_ended(self) -> int:
+        return sum(count for status, count in (self.counts or {}).items() if status.is_outcome)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.complete and self.jobs_ended >= self.lines
 
 
 class BulkDoor:
@@ -147,6 +156,23 @@ class BulkDoor:
         if known is None or not caller.may_see(known.caller):
             raise _unknown_bulk()
         return _view(bulk, known, counts)
+
+    async def ended(self, caller: Caller, bulk_id: str, wait_s: float) -> BulkView:
+        """The bulk when all of its jobs have ended, or as it stands after `wait_s`."""
+        bulk, deadline = as_id(bulk_id), time.monotonic() + wait_s
+        if bulk is None:
+            raise _unknown_bulk()
+        with self._door.waiters.listening_to_bulk(bulk) as ear:
+            while True:
+                ear.ended, began = 0, time.monotonic()
+                view = await self.view(caller, bulk_id)
+                now = time.monotonic()
+                left_s = deadline - now
+                if view.has_ended or left_s <= 0 or ear.is_dismissed:
+                    return view
+                # To count a large bulk takes a while: whoever waits for it must not become a load.
+                count_again_s = max(LOOK_AGAIN_S, (now - began) * REST)
+                await ear.until(max(1, view.lines - view.jobs_ended), min(left_s, count_again_s))
 
     async def results(self, caller: Caller, view: BulkView) -> AsyncIterator[dict[str, Any]]:
         """Each line's number and job, in order; a job without a receipt yet is shown as Redis knows it."""

@@ -9,9 +9,11 @@ from fastapi.responses import StreamingResponse
 from api.bulk_door import BulkDoor, BulkView
 from api.callers import Scope, caller_of, needs
 from api.door import Door
+from api.headers import PREFER, headers
+from api.jobs import applied
 from api.lines import lines_of
 from api.problems import responses
-from api.requests import idempotency_key, require_ndjson
+from api.requests import idempotency_key, require_ndjson, wanted_wait_s
 from shared.encoding import encode
 from shared.problems import Kind
 
@@ -63,11 +65,21 @@ def install(app: FastAPI, door: Door) -> None:
         "/bulk/{bulk_id}",
         tags=["bulk"],
         summary="How far a bulk is",
-        responses=responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
+        description="With `Prefer: wait=N` the answer is held until all of its jobs have ended.",
+        response_model=BulkView,
+        responses={
+            200: {"description": "The bulk", "headers": headers("Cache-Control", "Preference-Applied")},
+            **responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
+        },
+        openapi_extra={"parameters": [PREFER]},
     )
     @needs(Scope.ADD, Scope.READ)
-    async def counts(bulk_id: str, request: Request) -> BulkView:
-        return await bulks.view(caller_of(request), bulk_id)
+    async def counts(bulk_id: str, request: Request) -> Response:
+        wait_s = wanted_wait_s(request, door.settings.max_wait_s)
+        caller = caller_of(request)
+        view = await (bulks.ended(caller, bulk_id, wait_s) if wait_s else bulks.view(caller, bulk_id))
+        told = {"Cache-Control": "no-store"} | applied(wait_s)
+        return Response(view.model_dump_json(), 200, told, "application/json")
 
     @app.get(
         "/bulk/{bulk_id}/results",

@@ -1,7 +1,6 @@
 """What the routes do, without HTTP: take a job in, say where it stands, wait for it, cancel it."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from uuid import UUID
 from api.callers import Caller
 from api.grouping import Grouping
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
+from api.reader import Found, Reader
+from api.slots import Slots
 from api.waiters import Waiters
 from shared.clock import utc_now
 from shared.collections import Add, Collection
@@ -23,9 +24,6 @@ from shared.receipts import Receipt, read_receipts, write_receipts
 from shared.settings import Settings
 from shared.tickets import Waiting
 
-LOOK_AGAIN_S = 1.0
-"""How long a wait relies on being woken."""
-
 GLANCE_S = 1.0
 """How long a submit may ask the database for an old receipt, and how long it does not ask after a failure."""
 
@@ -38,8 +36,10 @@ class Door:
     database: Database
     queue: Queue
     collections: dict[str, Collection]
+    reader: Reader
     waiters: Waiters
     grouping: Grouping
+    streams: Slots
     rates: Rates
     blind_until: float = 0.0
 
@@ -52,15 +52,18 @@ class Door:
 
     async def submit(self, caller: Caller, collection: Collection, add: Add, key: str | None) -> JobView:
         """Put `add` into the queue, once for each idempotency key of `caller`, and return the job."""
-        fingerprint = add.fingerprint(collection.name)
         job = Job(
             id=new_id() if key is None else keyed_id(caller.name, key),
             candidates=add.candidates,
             values=add.values,
-            fingerprint=fingerprint,
+            fingerprint=add.fingerprint(collection.name),
             submitted_at=utc_now(),
             caller=caller.name,
         )
+        return await self.take_in(caller, collection, job, may_be_known=key is not None)
+
+    async def take_in(self, caller: Caller, collection: Collection, job: Job, *, may_be_known: bool) -> JobView:
+        """Put `job` into the queue, or return the one that is known by its id, which must be the same add."""
         with queue_at_hand():
             try:
                 submitted = await self.grouping.submit(collection.name, job)
@@ -68,63 +71,41 @@ class Door:
                 raise refuse(
                     Kind.QUEUE_FULL, f"no more than {self.queue.limit} jobs may wait; this one was not taken in"
                 ) from None
-        if key is not None and (receipt := (await self.old_receipts([job.id])).get(job.id)):
+        if may_be_known and (receipt := (await self.old_receipts([job.id])).get(job.id)):
             # The receipt is the truth, whatever the queue says. What was queued just now is harmless: a worker
             # finds the receipt as well. But its ticket would speak for the key until then.
             if submitted.held is None:
                 with queue_at_hand():
                     await self.queue.forget(job.id)
-            _same_add(receipt.fingerprint, fingerprint)
+            _same_add(receipt.fingerprint, job.fingerprint)
             return receipt.view()
         if submitted.held is not None:
-            _same_add(submitted.held.fingerprint, fingerprint)
-            return await self.job(caller, str(job.id))
+            _same_add(submitted.held.fingerprint, job.fingerprint)
+            return (await self.find(caller, job.id)).view()
         return JobView.queued(job, collection.name)
 
     async def job(self, caller: Caller, job_id: str) -> JobView:
         """Where the job stands; another caller's is as unknown as one that never was."""
-        return (await self._find(caller, job_id)).view()
+        return (await self.find(caller, id_of(job_id))).view()
 
-    async def _find(self, caller: Caller, job_id: str) -> Receipt | Waiting:
-        wanted = as_id(job_id)
-        found = await self._look(wanted) if wanted else None
+    async def find(self, caller: Caller, job: UUID) -> Found:
+        found = await self.reader.look(job)
         if found is None or not caller.may_see(found.caller):
-            raise refuse(Kind.UNKNOWN_JOB, "no receipt and no waiting job has this id")
+            raise unknown_job()
         return found
-
-    async def _look(self, job: UUID) -> Receipt | Waiting | None:
-        """The job's receipt, else what Redis knows, else its receipt, for it may have just ended."""
-        database_away: ProblemError | None = None
-        try:
-            if receipt := await self._receipt(job):
-                return receipt
-        except ProblemError as away:
-            database_away = away
-        with queue_at_hand():
-            waiting = await self.queue.look(job)
-        if waiting is not None:
-            return waiting
-        if database_away is not None:
-            raise database_away
-        return await self._receipt(job)
 
     async def outcome(self, caller: Caller, job_id: str, wait_s: float) -> JobView:
         """The job when it has ended, or as it stands after `wait_s`."""
-        deadline = time.monotonic() + wait_s
-        async with self.waiters.expecting(job_id) as ended:
-            while True:
-                ended.clear()
-                view = await self.job(caller, job_id)
-                left_s = deadline - time.monotonic()
-                if view.status.is_outcome or left_s <= 0 or self.waiters.closed:
-                    return view
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(left_s, LOOK_AGAIN_S)):
-                        await ended.wait()
+        job, deadline = id_of(job_id), time.monotonic() + wait_s
+        with self.waiters.listening(job) as ear:
+            found = await self.find(caller, job)
+            if isinstance(found, Waiting):
+                found = await ear.news(deadline - time.monotonic()) or await self.find(caller, job)
+        return found.view()
 
     async def cancel(self, caller: Caller, job_id: str) -> JobView:
         """Try to write the job's receipt first; raises the 409 with the real outcome where that came too late."""
-        found = await self._find(caller, job_id)
+        found = await self.find(caller, id_of(job_id))
         receipt = await self._end(found) if isinstance(found, Waiting) else found
         if receipt.status is Status.CANCELLED:
             return receipt.view()
@@ -143,11 +124,6 @@ class Door:
             await self.queue.settle([receipt])
         return receipt
 
-    async def _receipt(self, job: UUID) -> Receipt | None:
-        with database_at_hand():
-            async with self.database.reads() as session:
-                return (await read_receipts(session, [job])).get(job)
-
     async def old_receipts(self, jobs: Sequence[UUID]) -> dict[UUID, Receipt]:
         """The receipts of jobs that were submitted with a key; none while the database is away."""
         if time.monotonic() < self.blind_until:
@@ -160,6 +136,18 @@ class Door:
         except (ProblemError, TimeoutError):
             self.blind_until = time.monotonic() + GLANCE_S
             return {}
+
+
+def id_of(text: str) -> UUID:
+    """The id of a job in an address; raises the 404 of an unknown job."""
+    job = as_id(text)
+    if job is None:
+        raise unknown_job()
+    return job
+
+
+def unknown_job() -> ProblemError:
+    return refuse(Kind.UNKNOWN_JOB, "no receipt and no waiting job has this id")
 
 
 def _same_add(known: str, fingerprint: str) -> None:

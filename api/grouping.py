@@ -1,19 +1,12 @@
-"""Submits that arrive while an enqueue is on its way leave together as the next batch.
+"""Submits that arrive while an enqueue is on its way to Redis leave together as the next batch."""
 
-There is no timer: the first submit leaves at once, and however many came until Redis confirmed it follow in one
-round trip. So a batch has one job when it is quiet and many under load.
-"""
+from collections.abc import Sequence
+from functools import partial
 
-import asyncio
-from collections import defaultdict
-from contextlib import suppress
-
+from api.together import Together
 from shared.contract import MAX_BATCH, Job
 from shared.queue import Queue, QueueFull
-from shared.tasks import cancel
 from shared.tickets import Submitted
-
-_Waiting = tuple[Job, "asyncio.Future[Submitted]"]
 
 
 class Grouping:
@@ -21,52 +14,28 @@ class Grouping:
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
-        self._arrived: defaultdict[str, list[_Waiting]] = defaultdict(list)
-        self._senders: dict[str, asyncio.Task[None]] = {}
+        self._senders: dict[str, Together[Job, Submitted]] = {}
 
     async def submit(self, collection: str, job: Job) -> Submitted:
         """As `Queue.submit` does for one job; raises what that raises for its batch."""
-        answer: asyncio.Future[Submitted] = asyncio.get_running_loop().create_future()
-        self._arrived[collection].append((job, answer))
-        if collection not in self._senders:
-            self._senders[collection] = asyncio.create_task(self._send(collection), name=f"enqueue {collection}")
-        return await answer
+        sender = self._senders.get(collection)
+        if sender is None:
+            send = partial(self._send, collection)
+            sender = self._senders[collection] = Together(f"enqueue {collection}", send, most=MAX_BATCH)
+        return await sender.get(job)
 
-    async def _send(self, collection: str) -> None:
+    async def _send(self, collection: str, jobs: Sequence[Job]) -> Sequence[Submitted | Exception]:
         try:
-            while arrived := self._arrived.pop(collection, []):
-                for start in range(0, len(arrived), MAX_BATCH):
-                    await self._send_batch(collection, arrived[start : start + MAX_BATCH])
-        finally:
-            del self._senders[collection]
-
-    async def _send_batch(self, collection: str, batch: list[_Waiting]) -> None:
-        try:
-            submitted = await self._queue.submit(collection, [job for job, _ in batch])
+            return await self._queue.submit(collection, jobs)
         except QueueFull as full:
-            if len(batch) == 1:
-                _tell(batch, full)
-                return
+            if len(jobs) == 1:
+                return [full]
             # There may be room for some of them.
-            middle = len(batch) // 2
-            await self._send_batch(collection, batch[:middle])
-            await self._send_batch(collection, batch[middle:])
-        except asyncio.CancelledError:
-            _tell(batch, ConnectionError("stopped"))
-            raise
-        except Exception as error:  # noqa: BLE001  # the callers get it
-            _tell(batch, error)
-        else:
-            for (_, answer), one in zip(batch, submitted, strict=True):
-                with suppress(asyncio.InvalidStateError):
-                    answer.set_result(one)
+            middle = len(jobs) // 2
+            return [*await self._send(collection, jobs[:middle]), *await self._send(collection, jobs[middle:])]
+        except Exception as error:  # noqa: BLE001  # not raised: the other half may have been taken in
+            return [error] * len(jobs)
 
     async def close(self) -> None:
-        await cancel(self._senders.values())
-
-
-def _tell(batch: list[_Waiting], error: Exception) -> None:
-    """Let the callers know; one that went away has cancelled its future."""
-    for _, answer in batch:
-        if not answer.done():
-            answer.set_exception(error)
+        for sender in self._senders.values():
+            await sender.close()

@@ -1,51 +1,57 @@
 """GET and DELETE /jobs/{id}."""
 
+import contextlib
+from typing import Any
+
 from fastapi import FastAPI, Request, Response
 
-from api.callers import Scope, caller_of, needs
+from api.callers import Caller, Scope, caller_of, needs
 from api.door import Door
-from api.problems import responses
+from api.headers import PREFER, headers
+from api.problems import ProblemError, responses
 from api.requests import wanted_wait_s
+from api.thin_route import ThinRoute
 from shared.contract import JobView
 from shared.problems import MEDIA_TYPE, Kind
 
 RETRY_AFTER_S = 1
 
+PENDING = headers("Cache-Control", "Retry-After", "Preference-Applied")
+ENDED = headers("Cache-Control", "Preference-Applied")
+TAKEN_IN: dict[int | str, dict[str, Any]] = {
+    200: {"model": JobView, "description": "The job has ended", "headers": headers("Location") | ENDED},
+    202: {"description": "The job is in the queue", "headers": headers("Location") | PENDING},
+}
+
 AWAY = (Kind.UNKNOWN_JOB, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY)
+
+
+def applied(wait_s: float | None) -> dict[str, str]:
+    """What an answer says of the `Prefer: wait` that it was asked with (RFC 7240, 3)."""
+    return {} if wait_s is None else {"Preference-Applied": f"wait={wait_s:g}"}
 
 
 def show(view: JobView, wait_s: float | None, *, pending: int) -> Response:
     """A job as an answer: 200 when it has ended, `pending` with `Retry-After` while it has not."""
-    headers = {"Cache-Control": "no-store"}
-    if wait_s is not None:
-        headers["Preference-Applied"] = f"wait={wait_s:g}"
+    told = {"Cache-Control": "no-store"} | applied(wait_s)
     if not view.status.is_outcome:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        told["Retry-After"] = str(RETRY_AFTER_S)
     status = 200 if view.status.is_outcome else pending
-    return Response(view.model_dump_json(), status, headers, "application/json")
+    return Response(view.model_dump_json(), status, told, "application/json")
+
+
+async def show_taken_in(door: Door, caller: Caller, view: JobView, wait_s: float | None) -> Response:
+    """A job that is in the queue as an answer: 202, or 200 where it has ended, if need be within `wait_s`."""
+    if wait_s and not view.status.is_outcome:
+        # The job is taken in: should anything go wrong with the wait, that is still the answer.
+        with contextlib.suppress(ProblemError):
+            view = await door.outcome(caller, str(view.id), wait_s)
+    answer = show(view, wait_s, pending=202)
+    answer.headers["Location"] = view.links.self
+    return answer
 
 
 def install(app: FastAPI, door: Door) -> None:
-    prefer = {
-        "parameters": [
-            {
-                "name": "Prefer",
-                "in": "header",
-                "description": "`wait=N` holds the answer up to N seconds for the job to end (RFC 7240).",
-                "schema": {"type": "string"},
-                "example": "wait=10",
-            }
-        ]
-    }
-
-    @app.get(
-        "/jobs/{job_id}",
-        tags=["jobs"],
-        summary="Where a job stands",
-        response_model=JobView,
-        responses=responses(*AWAY),
-        openapi_extra=prefer,
-    )
     @needs(Scope.ADD, Scope.READ)
     async def job(job_id: str, request: Request) -> Response:
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
@@ -53,26 +59,47 @@ def install(app: FastAPI, door: Door) -> None:
         view = await (door.outcome(caller, job_id, wait_s) if wait_s else door.job(caller, job_id))
         return show(view, wait_s, pending=200)
 
+    app.router.add_api_route(
+        "/jobs/{job_id}",
+        job,
+        methods=["GET"],
+        route_class_override=ThinRoute,
+        tags=["jobs"],
+        summary="Where a job stands",
+        response_model=JobView,
+        responses={200: {"description": "The job", "headers": PENDING}, **responses(*AWAY)},
+        openapi_extra={"parameters": [PREFER]},
+    )
+
     @app.delete(
         "/jobs/{job_id}",
         tags=["jobs"],
         summary="Cancel a job",
         description="Exact: the job is cancelled and never inserts anything, or it is too late and stays as it is.",
         response_model=JobView,
-        responses={**responses(*AWAY), **_too_late()},
+        responses={
+            200: {"description": "The job is cancelled", "headers": ENDED},
+            **responses(*AWAY),
+            **with_job(Kind.TOO_LATE),
+        },
     )
     @needs(Scope.ADD)
     async def cancel(job_id: str, request: Request) -> Response:
         return show(await door.cancel(caller_of(request), job_id), None, pending=200)
 
 
-def _too_late() -> dict[int | str, dict[str, object]]:
-    """A problem with one member more: the job as it ended."""
-    told = responses(Kind.TOO_LATE)
-    told[409]["content"][MEDIA_TYPE]["schema"] = {
-        "allOf": [
-            {"$ref": "#/components/schemas/Problem"},
-            {"type": "object", "properties": {"job": {"$ref": "#/components/schemas/JobView"}}, "required": ["job"]},
-        ]
-    }
+def with_job(kind: Kind) -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says of a problem with one member more: the job as it stands."""
+    told = responses(kind)
+    for one in told.values():
+        one["content"][MEDIA_TYPE]["schema"] = {
+            "allOf": [
+                {"$ref": "#/components/schemas/Problem"},
+                {
+                    "type": "object",
+                    "properties": {"job": {"$ref": "#/components/schemas/JobView"}},
+                    "required": ["job"],
+                },
+            ]
+        }
     return told

@@ -1,21 +1,20 @@
 """GET /collections and GET /collections/{collection}: what can be added to, and what is there."""
 
-import base64
-import binascii
 from typing import Annotated, Any
 
-import orjson
 from fastapi import FastAPI, Query
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Select, literal, select, tuple_
 
 from api.callers import Scope, needs
+from api.cursors import no_cursor, read_cursor, write_cursor
 from api.door import Door
-from api.problems import database_at_hand, refuse, responses
+from api.problems import database_at_hand, responses
 from shared.collections import Collection, InvalidAdd
 from shared.contract import Row
-from shared.encoding import encode
-from shared.problems import FieldError, Kind
+from shared.problems import Kind
+
+_KEY = TypeAdapter(list[Any])
 
 PAGE = 20
 LARGEST_PAGE = 100
@@ -67,7 +66,7 @@ def install(app: FastAPI, door: Door) -> None:
                 found = (await session.execute(query)).mappings().all()
         page = [chosen.to_json({str(name): value for name, value in row.items()}) for row in found[:limit]]
         more = (
-            f"/collections/{collection}?limit={limit}&cursor={_cursor(chosen, page[-1])}"
+            f"/collections/{collection}?limit={limit}&cursor={write_cursor(chosen.keys_of(page[-1:])[0])}"
             if len(found) > limit
             else None
         )
@@ -92,14 +91,9 @@ def _after(collection: Collection, cursor: str | None) -> Select[Any]:
     return query.where(tuple_(*columns) > tuple_(*(literal(value, column.type) for value, column in after)))
 
 
-def _cursor(collection: Collection, row: Row) -> str:
-    return base64.urlsafe_b64encode(encode(collection.keys_of([row])[0])).decode().rstrip("=")
-
-
 def _read_cursor(collection: Collection, cursor: str) -> tuple[Any, ...]:
     try:
-        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return collection.parse_key(dict(zip(collection.key, values, strict=True)))
-    except (binascii.Error, ValueError, TypeError, InvalidAdd):
-        fault = FieldError(pointer="/query/cursor", detail="not a cursor of this collection")
-        raise refuse(Kind.INVALID, fault.detail, errors=[fault]) from None
+        key: list[Any] = read_cursor(cursor, _KEY)
+        return collection.parse_key(dict(zip(collection.key, key, strict=True)))
+    except (ValueError, InvalidAdd):
+        raise no_cursor() from None

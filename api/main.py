@@ -6,13 +6,15 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from api import adds, bulks, health, jobs, listing, problems, stats
+from api import adds, bulks, events, health, job_list, jobs, listing, problem_pages, problems, retries, stats
 from api.access import Access, endpoint_of
 from api.callers import Scope, needs
 from api.door import Door
 from api.grouping import Grouping
 from api.keyring import Keyring, State
+from api.reader import Reader
 from api.security import tell_security
+from api.slots import Slots
 from api.waiters import Waiters
 from shared.database import Database, open_database
 from shared.problems import Problem
@@ -32,8 +34,10 @@ DESCRIPTION = (
 def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: Keyring | None = None) -> FastAPI:
     """The api on `database` and `queue`, which stay the caller's to close; `keyring` may have been read before."""
     collections = load_collections(settings.models)
+    reader = Reader(database, queue)
+    waiters, grouping, streams = Waiters(queue, reader), Grouping(queue), Slots(settings.max_event_streams)
     rates = Rates(queue.redis, queue.name)
-    door = Door(settings, database, queue, collections, Waiters(queue), Grouping(queue), rates)
+    door = Door(settings, database, queue, collections, reader, waiters, grouping, streams, rates)
     keys = keyring or Keyring(database, settings)
 
     @contextlib.asynccontextmanager
@@ -41,11 +45,12 @@ def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: K
         if keys.state is State.UNREAD:
             await keys.refresh()
         async with (
-            beside(done=door.waiters.listen_for_ever()),
+            beside(done=door.waiters.listen_for_ever(), receipts=door.waiters.read_for_ever()),
             beside(again_s=CANCEL_AGAIN_S, keys=keys.refresh_for_ever()),
         ):
             yield
         await door.grouping.close()
+        await door.reader.close()
 
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
     app = FastAPI(
@@ -66,9 +71,14 @@ def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: K
     adds.install(app, door)
     bulks.install(app, door)
     jobs.install(app, door)
+    listed = job_list.JobList(door)
+    job_list.install(app, listed)
+    retries.install(app, door, listed)
+    events.install(app, door)
     listing.install(app, door)
     health.install(app, door)
     stats.install(app, door)
+    problem_pages.install(app)
     _complete_openapi(app, door)
     return app
 

@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect
 from shared.contract import JobView
 from shared.encoding import encode
 from shared.faults import FaultClass, sort_fault
-from shared.problems import MEDIA_TYPE, STATUS, FieldError, Kind, Problem, problem
+from shared.problem_kinds import ABOUT
+from shared.problems import MEDIA_TYPE, FieldError, Kind, Problem, problem
 from shared.redis import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,8 @@ def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """What OpenAPI says of the problems that an operation may answer with."""
     told: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
-        status = STATUS[kind]
+        status = ABOUT[kind].status
+        assert status is not None, f"nobody is answered with {kind}"
         entry = told.setdefault(
             status.value,
             {

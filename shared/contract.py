@@ -86,8 +86,7 @@ class Links(BaseModel):
 
     @classmethod
     def of(cls, job: UUID, collection: str, retry_of: UUID | None = None) -> "Links":
-        # Not validated, for every submit makes one.
-        return cls.model_construct(
+        return cls(
             self=f"/jobs/{job}",
             collection=f"/collections/{collection}",
             retry_of=f"/jobs/{retry_of}" if retry_of else None,
@@ -133,8 +132,8 @@ class JobView(BaseModel):
 
     @classmethod
     def queued(cls, job: Job, collection: str) -> "JobView":
-        """A job that was taken in just now; not validated again, for every submit makes one."""
-        return cls.model_construct(
+        """A job that was taken in just now."""
+        return cls(
             id=job.id,
             collection=collection,
             status=Status.QUEUED,

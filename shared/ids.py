@@ -22,6 +22,14 @@ def keyed_id(caller: str, idempotency_key: str) -> UUID:
     return _version_8(int.from_bytes(digest[:16]))
 
 
+def retry_id(job: UUID) -> UUID:
+    """The id of the job that has the content of `job` once more: always the same, so that it is sent once.
+
+    No idempotency key leads there: it has no NUL in it, and a bulk's stands behind another word.
+    """
+    return _version_8(int.from_bytes(hashlib.sha256(b"\0retry\0" + job.bytes).digest()[:16]))
+
+
 def new_bulk_id() -> UUID:
     """A fresh id for a bulk: all of it random, for `line_id` gives its last 32 bits away."""
     return _version_8(int.from_bytes(secrets.token_bytes(16)))

@@ -74,8 +74,11 @@ class ReceiptRow(Base):
     __table_args__ = (
         CheckConstraint("status IN ('succeeded', 'exhausted', 'failed', 'cancelled')", name="status"),
         Index(None, "finished_at", "id"),
+        Index(None, "collection", "finished_at", "id"),
         _index("status", "finished_at", "id", where="status <> 'succeeded'"),
+        _index("collection", "status", "finished_at", "id", where="status <> 'succeeded'"),
         _index("caller", "finished_at", "id", where="caller <> ''"),
+        _index("caller", "status", "finished_at", "id", where="caller <> '' AND status <> 'succeeded'"),
         _index("bulk", "line", where="bulk IS NOT NULL"),
     )
 

@@ -13,6 +13,7 @@ Keys, all with a time to live:
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -165,16 +166,21 @@ class Queue:
 
     async def look(self, job: UUID) -> Waiting | None:
         """The state of a job without a receipt; None where Redis has no ticket of it, or a damaged one."""
-        keys = [self.ticket_key(job)]
-        ticket_json, in_progress, tries = await self._look(
-            keys=keys, args=[in_progress_key_prefix, f"{self.name}:batch:"]
-        )
-        try:
-            ticket = _TICKET.validate_json(ticket_json)
-        except ValidationError:
-            return None
-        status = Status.RUNNING if in_progress else Status.RETRYING if tries else Status.QUEUED
-        return Waiting(job, ticket, status, int(tries or 0))
+        return (await self.look_at([job])).get(job)
+
+    async def look_at(self, jobs: Sequence[UUID]) -> dict[UUID, Waiting]:
+        """As `look` for each of `jobs`, in one round trip; leaves out those of which nothing is known."""
+        if not jobs:
+            return {}
+        keys = [self.ticket_key(job) for job in jobs]
+        answers = await self._look(keys=keys, args=[in_progress_key_prefix, self.progress_key("")])
+        found = {}
+        for job, (ticket_json, in_progress, tries) in zip(jobs, answers, strict=True):
+            with suppress(ValidationError):
+                ticket = _TICKET.validate_json(ticket_json)
+                status = Status.RUNNING if in_progress else Status.RETRYING if int(tries) else Status.QUEUED
+                found[job] = Waiting(job, ticket, status, int(tries))
+        return found
 
     async def job(self, waiting: Waiting) -> Job:
         """The whole job, with its candidates; without them where its batch is lost."""
@@ -271,7 +277,8 @@ class Queue:
         """The `count` jobs that wait longest, since when, and what `look` says of them."""
         found = await self.redis.zrange(self.waiting, 0, count - 1, withscores=True)
         ids = [(UUID(raw.decode()), datetime.fromtimestamp(score / 1000, UTC)) for raw, score in found]
-        return [(job, since, await self.look(job)) for job, since in ids]
+        looked = await self.look_at([job for job, _ in ids])
+        return [(job, since, looked.get(job)) for job, since in ids]
 
     async def waiting_of(self, batch: str) -> list[Waiting]:
         """The jobs of `batch` that wait, found by their tickets; slow, for a batch whose payload is lost."""

@@ -17,6 +17,8 @@ from shared.problems import Problem
 from shared.rows import insert_unless_taken, select_among
 
 TABLE: Table = ReceiptRow.__table__  # type: ignore[assignment]  # a mapped class has a Table
+WITHOUT_CONTENT = [column for column in TABLE.columns if column.name != "content"]
+"""An add may have a megabyte: nobody reads it who only wants to know what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Receipt:
     finished_at: datetime
     caller: str = ""
     content: Row | None = None
-    """The job's candidates and values; None where only the job's ticket was left, or a line was no add."""
+    """The job's candidates and values; None where only its ticket was left, a line was no add, or nobody asked."""
     result: Row | None = None
     choice: int | None = None
     error: Problem | None = None
@@ -88,10 +90,11 @@ class Receipt:
         )
 
 
-async def read_receipts(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Receipt]:
-    """The receipts that there are for `ids`, by id."""
-    rows = await select_among(session, list(TABLE.columns), [TABLE.c.id], [(id_,) for id_ in ids])
-    return {row.id: _from_row(row._mapping) for row in rows}
+async def read_receipts(session: AsyncSession, ids: Iterable[UUID], *, whole: bool = True) -> dict[UUID, Receipt]:
+    """The receipts that there are for `ids`, by id. Unless they are read whole, their content is left out."""
+    columns = list(TABLE.columns) if whole else WITHOUT_CONTENT
+    rows = await select_among(session, columns, [TABLE.c.id], [(id_,) for id_ in ids])
+    return {row.id: from_row(row._mapping) for row in rows}
 
 
 async def count_bulk(session: AsyncSession, bulk: UUID) -> dict[Status, int]:
@@ -111,7 +114,7 @@ async def read_bulk(session: AsyncSession, bulk: UUID, *, after: int, limit: int
     """The receipts of the `limit` lines that follow on line `after`, by line."""
     of_lines = TABLE.c.bulk == bulk, TABLE.c.line > after, TABLE.c.line <= after + limit
     rows = await session.execute(select(TABLE).where(*of_lines))
-    return {row.line: _from_row(row._mapping) for row in rows}
+    return {row.line: from_row(row._mapping) for row in rows}
 
 
 async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> set[UUID]:
@@ -134,7 +137,8 @@ def _to_row(receipt: Receipt) -> dict[str, Any]:
     return row
 
 
-def _from_row(row: Any) -> Receipt:
+def from_row(row: Any) -> Receipt:
+    """The receipt in a row of its table, by name; with what was read of it."""
     error = Problem.model_validate(row["error"]) if row["error"] else None
     return Receipt(**{**row, "status": Status(row["status"]), "error": error})
 

@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_wait_s: float = Field(30.0, ge=0, le=600)
     """The longest that `Prefer: wait` may hold a request."""
+    max_event_streams: int = Field(1000, ge=0)
+    """Event streams that may be open at a time in this process."""
     keys_refresh_s: float = Field(5.0, gt=0, le=3600)
     """How often the api reads the API keys: a revoked key works for that long, and no longer."""
     rate_limit: Annotated[Rate, NoDecode, BeforeValidator(_rate)] | None = None

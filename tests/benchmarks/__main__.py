@@ -19,7 +19,7 @@ from tests.benchmarks.servers import ground
 from tests.benchmarks.stage import LostOrDoubled, TooSlow
 
 MEASURES = (
-    "drain", "http", "submit", "bulk", "taken", "latency", "idle", "depth", "workers", "memory", "bounds",
+    "drain", "http", "submit", "bulk", "taken", "latency", "idle", "depth", "workers", "memory", "bounds", "waiting",
 )  # fmt: skip
 
 

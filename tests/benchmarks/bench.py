@@ -29,6 +29,7 @@ class Scale:
     memory_adds: int
     memory_more_adds: int
     bound_inserts: int
+    waiting_callers: int
 
 
 FULL = Scale(
@@ -46,6 +47,7 @@ FULL = Scale(
     memory_adds=10_000,
     memory_more_adds=1_000_000,
     bound_inserts=20_000,
+    waiting_callers=1_000,
 )
 
 QUICK = Scale(
@@ -63,6 +65,7 @@ QUICK = Scale(
     memory_adds=300,
     memory_more_adds=600,
     bound_inserts=500,
+    waiting_callers=100,
 )
 
 

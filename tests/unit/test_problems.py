@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.problems import STATUS, TITLES, FieldError, Kind, Problem, problem
+from shared.problem_kinds import ABOUT
+from shared.problems import FieldError, Kind, Problem, problem
 
 OUTCOMES = {Kind.REFUSED, Kind.TRIES_SPENT, Kind.POISON, Kind.UNREADABLE, Kind.LOST, Kind.UNEXPECTED}
 
@@ -10,12 +11,22 @@ OUTCOMES = {Kind.REFUSED, Kind.TRIES_SPENT, Kind.POISON, Kind.UNREADABLE, Kind.L
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_has_its_type_title_and_status(kind: Kind) -> None:
     made = problem(kind, "why")
-    assert (made.type, made.title, made.kind) == (f"/problems/{kind.value}", TITLES[kind], kind)
-    assert (made.status is None) == (kind in OUTCOMES) == (kind not in STATUS)
+    assert (made.type, made.title, made.kind) == (f"/problems/{kind.value}", ABOUT[kind].title, kind)
+    assert (made.status is None) == (kind in OUTCOMES)
 
 
-def test_titles_tell_the_kinds_apart() -> None:
-    assert len(set(TITLES.values())) == len(Kind)
+def test_the_texts_tell_the_kinds_apart() -> None:
+    assert list(ABOUT) == list(Kind)
+    for texts in ([about.title for about in ABOUT.values()], [about.meaning for about in ABOUT.values()]):
+        assert len(set(texts)) == len(Kind)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_says_what_it_means_and_what_to_do(kind: Kind) -> None:
+    about = ABOUT[kind]
+    assert about.meaning.endswith(".")
+    assert about.remedy.endswith(".")
+    assert not about.title.endswith(".")
 
 
 def test_a_problem_is_read_back_as_it_was() -> None:
@@ -27,6 +38,6 @@ def test_a_problem_is_read_back_as_it_was() -> None:
 
 def test_the_types_that_callers_rely_on_do_not_change() -> None:
     assert {kind.value for kind in Kind} >= {
-        "malformed", "unknown-collection", "unknown-job", "too-late", "too-large", "invalid",
+        "malformed", "unknown-collection", "unknown-job", "too-late", "not-retryable", "too-large", "invalid",
         "idempotency-key-reused", "queue-full", "refused-by-database", "tries-spent", "poison", "lost-in-queue",
     }  # fmt: skip
