@@ -1,6 +1,10 @@
 """API keys as the tests make them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+
+import httpx
 
 from shared.clock import utc_now
 from shared.database import Database
@@ -28,6 +32,18 @@ async def make_key(
         if is_revoked:
             await revoke_key(session, made.id)
     return text
+
+
+@asynccontextmanager
+async def as_caller(
+    client: httpx.AsyncClient, database: Database, name: str, *scopes: Scope
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client like `client` with a key of `name`, for adding and reading unless `scopes` are given."""
+    key = await make_key(database, name, *scopes)
+    async with httpx.AsyncClient(
+        transport=client._transport, base_url=client.base_url, headers=bearer(key), timeout=client.timeout
+    ) as somebody:
+        yield somebody
 
 
 async def revoke(database: Database, key: str) -> None:

@@ -13,7 +13,7 @@ from shared.database import Database
 from shared.queue import Queue
 from shared.waiting_pages import WaitingPlace, read_waiting_page
 from tests.build import ANIMALS, make_job
-from tests.callers import as_caller
+from tests.keys import as_caller
 from tests.serving import WAIT, drained, serving, working
 
 
@@ -119,9 +119,9 @@ async def test_the_place_where_a_look_ends_tells_no_id_of_what_was_not_wanted(
 async def test_everybody_sees_their_own_and_an_admin_all(database: Database, fake_queue: Queue) -> None:
     async with (
         serving(database, fake_queue) as client,
-        as_caller(client, "ada") as ada,
-        as_caller(client, "bob") as bob,
-        as_caller(client, "root", Scope.ADMIN) as root,
+        as_caller(client, database, "ada") as ada,
+        as_caller(client, database, "bob") as bob,
+        as_caller(client, database, "root", Scope.ADMIN) as root,
     ):
         mine = [(await ada.post("/add", json={"candidates": [f"a{n}"]})).json() for n in range(3)]
         theirs = [(await bob.post("/add", json={"candidates": [f"b{n}"]})).json() for n in range(3)]

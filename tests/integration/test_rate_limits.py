@@ -46,7 +46,7 @@ async def test_a_quota_is_spent_and_comes_back(queue: Queue) -> None:
     assert 59_000 < ttl_ms <= 60_001
 
     async def is_back() -> bool:
-        return (await rates.spend("fast", Rate(10, 1)) or refused).is_paid
+        return (await rates.spend("fast", Rate(10, 10)) or refused).is_paid
 
     for _ in range(10):
         assert await is_back()

@@ -14,7 +14,7 @@ from shared.ids import keyed_id, retry_id
 from shared.queue import Queue
 from shared.receipts import TABLE
 from tests.build import add_tenants, names_of
-from tests.callers import as_caller
+from tests.keys import as_caller
 from tests.serving import WAIT, drained, serving, working
 
 LUNA = {"candidates": [{"handle": "luna"}, {"handle": "rex"}], "values": {"tenant": "acme", "owner": "Ada"}}
@@ -143,9 +143,9 @@ async def test_another_s_job_is_unknown_and_an_admin_s_retry_stays_its_owner_s(
     async with (
         serving(database, fake_queue) as client,
         working(database, fake_queue),
-        as_caller(client, "ada") as ada,
-        as_caller(client, "bob") as bob,
-        as_caller(client, "root", Scope.ADMIN) as root,
+        as_caller(client, database, "ada") as ada,
+        as_caller(client, database, "bob") as bob,
+        as_caller(client, database, "root", Scope.ADMIN) as root,
     ):
         job = await failed(ada)
         answer = await bob.post(retry_of(job))
