@@ -5,12 +5,14 @@ there is no second list of addresses. Nobody without a key learns which addresse
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.callers import ANYBODY, STRANGER, Caller, Needs, needs_of
+from api.cookies import key_in_cookie
 from api.keyring import Keyring, State
 from api.local import is_local
 from api.problems import ProblemError, refuse, respond
@@ -18,6 +20,11 @@ from shared.problems import Kind
 from shared.rates import Left, Rate, Rates
 
 MAKE_A_KEY = "make a key with `dibs keys create NAME --scope add --scope read`"
+
+RefusePage = Callable[[Scope, ProblemError], ASGIApp]
+"""Makes the answer to a request for a page that is refused."""
+
+SAFE = frozenset({"GET", "HEAD"})
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 NO_KEY = "send a key: Authorization: Bearer dibs_…"
@@ -31,8 +38,9 @@ _KNOWN_PATH = Needs(frozenset())
 class Access:
     """ASGI middleware: sets the state's `caller`, or refuses."""
 
-    def __init__(self, app: ASGIApp, keyring: Keyring, rates: Rates) -> None:
+    def __init__(self, app: ASGIApp, keyring: Keyring, rates: Rates, refuse_page: RefusePage) -> None:
         self._app = app
+        self._refuse_page = refuse_page
         self._keyring = keyring
         self._rates = rates
         self._routes = _Routes()
@@ -44,20 +52,25 @@ class Access:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})  # policy violation (RFC 6455): there are none here
             return
+        needed = self._routes.need(scope)
         try:
-            needed = self._routes.need(scope)
-            caller = self._anyone(scope) if needed.is_for_everybody else await self._caller(scope)
+            caller = self._anyone(scope) if needed.is_for_everybody else await self._caller(scope, needed)
             if needed.scopes and needed.scopes.isdisjoint(caller.scopes):
                 raise _lacking(needed)
             if caller.rate is not None and not needed.is_for_everybody:
                 send = await self._limited(caller, caller.rate, send)
         except ProblemError as refused:
-            await respond(refused.problem, headers=refused.headers)(scope, receive, send)
+            answer = (
+                self._refuse_page(scope, refused)
+                if needed.is_page
+                else respond(refused.problem, headers=refused.headers)
+            )
+            await answer(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
         await self._app(scope, receive, send)
 
-    async def _caller(self, scope: Scope) -> Caller:
+    async def _caller(self, scope: Scope, needed: Needs) -> Caller:
         """Who asks; raises the refusal of whoever may not."""
         keyring = self._keyring
         if keyring.state is State.UNREAD:
@@ -65,6 +78,11 @@ class Access:
         key = _key_in(scope)
         if key is not None:
             caller = keyring.find(key) or await keyring.look_again(key)
+            if caller is not None:
+                return caller
+        elif (cookie := _key_of_browser(scope, needed)) is not None:
+            # A browser sends it by itself: one that is not good any more is as none.
+            caller = keyring.find(cookie) or await keyring.look_again(cookie)
             if caller is not None:
                 return caller
         if keyring.state is State.OPEN and (key is None or not key.startswith(b"dibs_")):
@@ -77,7 +95,7 @@ class Access:
         """Who asks for what is everybody's: it may still be somebody who is told more."""
         if self._keyring.state is State.OPEN and is_local(scope):
             return ANYBODY
-        key = _key_in(scope)
+        key = _key_in(scope) or (key_in_cookie(scope) if scope["method"] in SAFE else None)
         return (self._keyring.find(key) if key else None) or STRANGER
 
     async def _limited(self, caller: Caller, rate: Rate, send: Send) -> Send:
@@ -119,6 +137,13 @@ def _key_in(scope: Scope) -> bytes | None:
         return None
     key: bytes = given[0][7:].strip()
     return key
+
+
+def _key_of_browser(scope: Scope, needed: Needs) -> bytes | None:
+    """The key in the cookie, where it counts: for what changes nothing, and for the page, which looks where its
+    forms come from. So no other site can use what a browser sends along by itself.
+    """
+    return key_in_cookie(scope) if needed.is_page or scope["method"] in SAFE else None
 
 
 def _lacking(needed: Needs) -> ProblemError:

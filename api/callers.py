@@ -9,7 +9,18 @@ from fastapi import Request
 from shared.keys import Scope
 from shared.rates import Rate
 
-__all__ = ["ANYBODY", "STRANGER", "Caller", "Needs", "Scope", "caller_of", "for_everybody", "needs", "needs_of"]
+__all__ = [
+    "ANYBODY",
+    "STRANGER",
+    "Caller",
+    "Needs",
+    "Scope",
+    "caller_of",
+    "for_everybody",
+    "for_people",
+    "needs",
+    "needs_of",
+]
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -45,6 +56,8 @@ class Needs(NamedTuple):
 
     scopes: frozenset[Scope]
     is_for_everybody: bool = False
+    is_page: bool = False
+    """Asked for by people: their browser may bring the key in its cookie, and a refusal is a page as well."""
 
 
 _UNDECLARED = Needs(frozenset({Scope.ADMIN}))
@@ -64,6 +77,12 @@ def needs(*scopes: Scope) -> Callable[[Endpoint], Endpoint]:
 def for_everybody(endpoint: Endpoint) -> Endpoint:
     """Declare that an endpoint takes everybody, with a key or without."""
     vars(endpoint)[_DECLARED_AS] = Needs(frozenset(), is_for_everybody=True)
+    return endpoint
+
+
+def for_people(endpoint: Endpoint) -> Endpoint:
+    """Declare, beside what else it needs, that an endpoint is a page."""
+    vars(endpoint)[_DECLARED_AS] = needs_of(endpoint)._replace(is_page=True)
     return endpoint
 
 

@@ -12,6 +12,8 @@ from api.callers import Scope, needs
 from api.door import Door
 from api.grouping import Grouping
 from api.keyring import Keyring, State
+from api.page.install import install as install_page
+from api.page.rendering import Pages
 from api.reader import Reader
 from api.security import tell_security
 from api.slots import Slots
@@ -64,7 +66,8 @@ def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: K
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.stopping = door.waiters.close
-    app.add_middleware(Access, keyring=keys, rates=rates)
+    pages = Pages()
+    app.add_middleware(Access, keyring=keys, rates=rates, refuse_page=pages.refuse)
     [schema] = app.routes  # FastAPI's own: /openapi.json
     needs(Scope.ADD, Scope.READ)(endpoint_of(schema))
     problems.install(app)
@@ -79,6 +82,7 @@ def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: K
     health.install(app, door)
     stats.install(app, door)
     problem_pages.install(app)
+    install_page(app, pages, door, keys)
     _complete_openapi(app, door)
     return app
 

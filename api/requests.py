@@ -15,8 +15,8 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 
-async def read_json(request: Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes of it, which must be JSON by its media type unless it is empty."""
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes of it."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise refuse(Kind.TOO_LARGE, f"a body may have {limit} bytes")
@@ -25,9 +25,15 @@ async def read_json(request: Request, limit: int) -> bytes:
         body += part
         if len(body) > limit:
             raise refuse(Kind.TOO_LARGE, f"a body may have {limit} bytes")
+    return bytes(body)
+
+
+async def read_json(request: Request, limit: int) -> bytes:
+    """The body, at most `limit` bytes of it, which must be JSON by its media type unless it is empty."""
+    body = await read_body(request, limit)
     if body and not _is_json(request.headers.get("content-type", "")):
         raise refuse(Kind.MEDIA, "send the add with Content-Type: application/json")
-    return bytes(body)
+    return body
 
 
 def require_ndjson(request: Request) -> None:

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     UNKNOWN_BULK = "unknown-bulk"
     NOT_FOUND = "not-found"
     METHOD = "method-not-allowed"
+    FOREIGN = "foreign-form"
     TOO_LATE = "too-late"
     NOT_RETRYABLE = "not-retryable"
     TOO_LARGE = "too-large"
@@ -127,6 +128,15 @@ _ABOUT = (
         "This address does not take that method",
         "The path is right, but it cannot be asked like this.",
         "The header `Allow` of the answer says which methods it takes.",
+    ),
+    About(
+        Kind.FOREIGN,
+        HTTPStatus.FORBIDDEN,
+        "The form was sent from elsewhere",
+        "A form of the operator's page counts only when a browser says, in `Sec-Fetch-Site` or in `Origin`, that it "
+        "comes from a page of this very server. So no other website can press its buttons.",
+        "Open the page itself and send the form from there. Behind a proxy over plain HTTP, let the proxy pass on "
+        "the header `Host`. A program uses the API, not the page.",
     ),
     About(
         Kind.TOO_LATE,

@@ -25,6 +25,9 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 FOR_EVERYBODY = {"/health/live", "/health/ready"}
 
+OPEN_PAGE = Needs(frozenset(), is_for_everybody=True, is_page=True)
+"""The form that takes a key, and what a page looks like: tests/page says what they tell."""
+
 NOWHERE = ("/nowhere", "/", "/add/nothing", "/jobs/", "/docs", "/redoc", "//add", "/health", "/health/live/")
 
 MALFORMED = ["", "Bearer", "Bearer ", "Basic ZGlicw==", "bearer dibs_", "Bearer dibs_äöü", "Token x", "Bearer a b"]
@@ -76,13 +79,14 @@ async def test_a_stranger_gets_nothing_anywhere(
     sqlite_database: Database, fake_queue: Queue, strangers: dict[str, list[tuple[bytes, bytes]]]
 ) -> None:
     app = make_test_app(sqlite_database, fake_queue)
+    open_pages = {address(route) for route in app.routes if needs_of(endpoint_of(route)) == OPEN_PAGE}
     places = {(method, address(route)) for route in app.routes for method in METHODS}
     places |= {(method, path) for path in NOWHERE for method in METHODS}
     async with asking(app) as client:
         for headers in strangers.values():
             answers: dict[str, set[tuple[Any, ...]]] = {"HEAD": set(), "else": set()}
             for method, path in places:
-                if path in FOR_EVERYBODY:
+                if path in FOR_EVERYBODY | open_pages:
                     continue
                 answer = await client.request(method, path, headers=headers, content=b"{}")
                 assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), (method, path)
@@ -98,7 +102,8 @@ async def test_what_everybody_may_see_says_nothing_but_how_it_stands(
     sqlite_database: Database, fake_queue: Queue, strangers: dict[str, list[tuple[bytes, bytes]]]
 ) -> None:
     app = make_test_app(sqlite_database, fake_queue)
-    assert {path for _, path, needed in routes_of(app) if needed.is_for_everybody} == FOR_EVERYBODY
+    open_to_all = [(path, needed) for _, path, needed in routes_of(app) if needed.is_for_everybody]
+    assert {path for path, needed in open_to_all if needed != OPEN_PAGE} == FOR_EVERYBODY
     adder = await make_key(sqlite_database, "ada", Scope.ADD)
     reader = await make_key(sqlite_database, "ada", Scope.READ)
     async with asking(app) as client:
@@ -125,7 +130,8 @@ async def test_each_scope_alone_opens_what_has_declared_it_and_nothing_else(
     key = await make_key(sqlite_database, "ada", scope)
     async with asking(app) as client:
         for method, path, needed in routes_of(app):
-            answer = await client.request(method, path, headers=bearer(key))
+            from_our_page = {"Sec-Fetch-Site": "same-origin"}
+            answer = await client.request(method, path, headers=bearer(key) | from_our_page)
             assert answer.status_code != 401, (method, path)
             is_refused = answer.status_code == 403
             assert is_refused == (not needed.is_for_everybody and scope not in needed.scopes), (method, path)
@@ -199,6 +205,8 @@ async def test_while_there_is_no_key_only_this_machine_may_ask(sqlite_database: 
     app = make_test_app(sqlite_database, fake_queue)
     async with asking(app, ("203.0.113.9", 5)) as client:
         for method, path, needed in routes_of(app):
+            if needed == OPEN_PAGE:
+                continue
             answer = await client.request(method, path)
             if needed.is_for_everybody:
                 assert list(answer.json()) == ["status"]
@@ -232,6 +240,8 @@ async def test_before_the_keys_were_read_nobody_comes_in(fake_queue: Queue) -> N
     app = make_test_app(away, fake_queue, keyring=Keyring(away, make_settings()))
     async with asking(app) as client:
         for method, path, needed in routes_of(app):
+            if needed == OPEN_PAGE:
+                continue
             answer = await client.request(method, path)
             if needed.is_for_everybody:
                 assert answer.status_code == 200

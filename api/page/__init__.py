@@ -1,0 +1,1 @@
+"""The operator's page: what the api knows, as HTML for people."""
