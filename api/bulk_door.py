@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -18,11 +19,11 @@ from shared.clock import utc_now
 from shared.collections import Collection, InvalidAdd, MalformedAdd
 from shared.contract import Job, Place, Status
 from shared.ids import as_id, keyed_id, line_id, new_bulk_id
-from shared.problems import Kind, Problem, problem
+from shared.problems import FieldError, Kind, Problem, problem
 from shared.queue import QueueFull
 from shared.rates import Rate
-from shared.receipts import count_bulk, last_of_bulk, read_bulk
-from shared.tickets import Bulk, Submitted
+from shared.receipts import Receipt, count_bulk, last_of_bulk, read_bulk
+from shared.tickets import Bulk, Ticket
 
 BATCH = 500
 """Lines that go into the queue together, and outcomes that are read together."""
@@ -34,6 +35,17 @@ LOOK_FOR_STOP_S = 0.5
 
 _TAKEN_IN = "; the bulk was taken in up to line {}: under an Idempotency-Key it is safe to send it again"
 _NO_ROOM = "no room in the queue" + _TAKEN_IN
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which lines of a bulk are sent: those that follow on line `after`, and whether `more` are to come."""
+
+    after: int = 0
+    more: bool = False
+
+
+WHOLE = Part()
 
 
 class BulkLinks(BaseModel):
@@ -71,39 +83,65 @@ class BulkDoor:
         self._door = door
 
     async def take_in(
-        self, caller: Caller, collection: Collection, lines: AsyncIterator[bytes | None], key: str | None
+        self,
+        caller: Caller,
+        collection: Collection,
+        lines: AsyncIterator[bytes | None],
+        key: str | None,
+        part: Part = WHOLE,
     ) -> BulkView:
         """Put every line into the queue, a batch at a time, and return once Redis has confirmed the last.
 
-        Under a key that was used before, every line must be what it was then.
+        Under a key that was used before, every line must be what it was then. `part` says which lines these are.
         """
+        if part != WHOLE and key is None:
+            raise refuse(Kind.MALFORMED, "a bulk that is sent in parts needs an Idempotency-Key")
         bulk = new_bulk_id() if key is None else keyed_id(caller.name, f"bulk\0{key}")
         with queue_at_hand():
             known = await self._door.queue.bulk(bulk) if key is not None else None
         if known is not None and known.collection != collection.name:
             raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk into {known.collection}")
+        taken = known.lines if known is not None else 0
+        if part.after > taken:
+            raise _gap(part.after, taken)
         size = min(BATCH, self._door.queue.limit, _lines_at_once(caller.rate))
         jobs: list[Job] = []
-        number = 0
+        number = part.after
         async for line in lines:
             if self._door.waiters.closed:
                 raise refuse(Kind.STOPPING, "this server is stopping; under a key it is safe to send the bulk again")
             number += 1
+            if known is not None and known.complete and number > taken:
+                raise _another_length(taken)
             jobs.append(_job(caller, collection, Place(bulk, number), line))
             if len(jobs) == size:
-                await self._submit(caller, collection, jobs, is_keyed=key is not None)
+                await self._take(caller, collection, jobs, taken, is_keyed=key is not None)
                 await self._note(bulk, known, Bulk(caller.name, collection.name, number, complete=False))
                 jobs = []
-        if jobs:
-            await self._submit(caller, collection, jobs, is_keyed=key is not None)
-        whole = Bulk(caller.name, collection.name, number, complete=True)
-        if known is not None and known.complete and known.lines != number:
-            raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk of {known.lines} lines, not {number}")
-        await self._note(bulk, known, whole)
-        return _view(bulk, whole, None)
+        if number < taken and not part.more:
+            raise _another_length(taken)
+        await self._take(caller, collection, jobs, taken, is_keyed=key is not None)
+        so_far = Bulk(caller.name, collection.name, number, complete=not part.more)
+        await self._note(bulk, known, so_far)
+        return _view(bulk, known if known is not None and taken > number else so_far, None)
+
+    async def _take(
+        self, caller: Caller, collection: Collection, jobs: list[Job], taken: int, *, is_keyed: bool
+    ) -> None:
+        """Submit `jobs`; those up to line `taken` were taken in before, and most have their receipts by now."""
+        receipts: dict[UUID, Receipt] = {}
+        if jobs and _line(jobs[0]) <= taken:
+            receipts = await self._door.old_receipts([job.id for job in jobs])
+            for job in jobs:
+                _same_line(job, receipts.get(job.id))
+        if left := [job for job in jobs if job.id not in receipts]:
+            await self._submit(caller, collection, left, is_keyed=is_keyed)
 
     async def _submit(self, caller: Caller, collection: Collection, jobs: list[Job], *, is_keyed: bool) -> None:
-        """Wait for room where there is none: nobody reads on meanwhile, so the sender is held back."""
+        """Wait for room where there is none: nobody reads on meanwhile, so the sender is held back.
+
+        Under a key, a line that was taken in before must be what it was: by its receipt, else by its ticket.
+        """
         if caller.rate is not None:
             await self._pace(caller.key, caller.rate, jobs)
         give_up_at = time.monotonic() + ROOM_S
@@ -117,7 +155,9 @@ class BulkDoor:
                         raise refuse(Kind.QUEUE_FULL, _NO_ROOM.format(_line(jobs[0]) - 1)) from None
             await asyncio.sleep(LOOK_FOR_ROOM_S)
         if is_keyed:
-            await self._check_same(jobs, submitted)
+            receipts = await self._door.old_receipts([job.id for job in jobs])
+            for job, answer in zip(jobs, submitted, strict=True):
+                _same_line(job, receipts.get(job.id) or answer.held)
 
     async def _pace(self, bucket: str, rate: Rate, jobs: list[Job]) -> None:
         """Each line counts as an add; a bulk that comes faster than the limit allows is read more slowly."""
@@ -127,14 +167,6 @@ class BulkDoor:
                 raise too_many(rate, left, _TAKEN_IN.format(_line(jobs[0]) - 1))
             await asyncio.sleep(min(left.payable_in_s, LOOK_FOR_STOP_S))
 
-    async def _check_same(self, jobs: list[Job], submitted: list[Submitted]) -> None:
-        """A line that was taken in before must be the line that it was: by its receipt, else by its ticket."""
-        receipts = await self._door.old_receipts([job.id for job in jobs])
-        for job, answer in zip(jobs, submitted, strict=True):
-            known = receipts.get(job.id) or answer.held
-            if known is not None and known.fingerprint != job.fingerprint:
-                raise refuse(Kind.KEY_REUSED, f"line {_line(job)} was another when this key was first used")
-
     async def _note(self, bulk: UUID, known: Bulk | None, so_far: Bulk) -> None:
         """Remember how far the bulk is, unless it was further before."""
         if known is None or so_far.complete or (not known.complete and known.lines < so_far.lines):
@@ -142,20 +174,27 @@ class BulkDoor:
                 await self._door.queue.note_bulk(bulk, so_far)
 
     async def view(self, caller: Caller, bulk_id: str) -> BulkView:
-        """How far the bulk is; from its receipts alone where Redis no longer knows it."""
+        """How far the bulk is, and how many of its jobs stand where."""
+        bulk, known = await self.find(caller, bulk_id)
+        with database_at_hand():
+            async with self._door.database.reads() as session:
+                return _view(bulk, known, await count_bulk(session, bulk))
+
+    async def find(self, caller: Caller, bulk_id: str) -> tuple[UUID, Bulk]:
+        """What is known of the bulk; from its receipts alone where Redis no longer knows it."""
         bulk = as_id(bulk_id)
         if bulk is None:
             raise _unknown_bulk()
         with queue_at_hand():
             known = await self._door.queue.bulk(bulk)
-        with database_at_hand():
-            async with self._door.database.reads() as session:
-                counts = await count_bulk(session, bulk)
-                if known is None and (last := await last_of_bulk(session, bulk)):
-                    known = Bulk(*last, complete=False)
+        if known is None:
+            with database_at_hand():
+                async with self._door.database.reads() as session:
+                    last = await last_of_bulk(session, bulk)
+            known = Bulk(*last, complete=False) if last else None
         if known is None or not caller.may_see(known.caller):
             raise _unknown_bulk()
-        return _view(bulk, known, counts)
+        return bulk, known
 
     async def ended(self, caller: Caller, bulk_id: str, wait_s: float) -> BulkView:
         """The bulk when all of its jobs have ended, or as it stands after `wait_s`."""
@@ -174,16 +213,23 @@ class BulkDoor:
                 count_again_s = max(LOOK_AGAIN_S, (now - began) * REST)
                 await ear.until(max(1, view.lines - view.jobs_ended), min(left_s, count_again_s))
 
-    async def results(self, caller: Caller, view: BulkView) -> AsyncIterator[dict[str, Any]]:
-        """Each line's number and job, in order; a job without a receipt yet is shown as Redis knows it."""
-        for after in range(0, view.lines, BATCH):
+    async def results(
+        self, caller: Caller, bulk: UUID, lines: int, *, after: int = 0, limit: int | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Each line's number and job, in order, for those of the `limit` lines that follow on line `after`.
+
+        A job without a receipt yet is shown as Redis knows it.
+        """
+        end = lines if limit is None else min(lines, after + limit)
+        for start in range(after, end, BATCH):
+            stop = min(start + BATCH, end)
             async with self._door.database.reads() as session:
-                receipts = await read_bulk(session, view.id, after=after, limit=BATCH)
-            for line in range(after + 1, min(after + BATCH, view.lines) + 1):
+                receipts = await read_bulk(session, bulk, after=start, limit=stop - start)
+            for line in range(start + 1, stop + 1):
                 if line in receipts:
                     yield {"line": line, **receipts[line].view().model_dump(mode="json")}
                 else:
-                    yield {"line": line, **await self._pending(caller, line_id(view.id, line))}
+                    yield {"line": line, **await self._pending(caller, line_id(bulk, line))}
 
     async def _pending(self, caller: Caller, job: UUID) -> dict[str, Any]:
         try:
@@ -217,6 +263,11 @@ def _job(caller: Caller, collection: Collection, place: Place, line: bytes | Non
     return Job(id_, [], {}, fingerprint, now, caller.name, place, error=error)
 
 
+def _same_line(job: Job, known: Receipt | Ticket | None) -> None:
+    if known is not None and known.fingerprint != job.fingerprint:
+        raise refuse(Kind.KEY_REUSED, f"line {_line(job)} was another when this key was first used")
+
+
 def _line(job: Job) -> int:
     assert job.place is not None
     return job.place.line
@@ -235,6 +286,15 @@ def _view(bulk: UUID, known: Bulk, counts: dict[Status, int] | None) -> BulkView
             self=f"/bulk/{bulk}", results=f"/bulk/{bulk}/results", collection=f"/collections/{known.collection}"
         ),
     )
+
+
+def _another_length(lines: int) -> ProblemError:
+    return refuse(Kind.KEY_REUSED, f"this key was used for a bulk of {lines} lines; this one has another number")
+
+
+def _gap(after: int, taken: int) -> ProblemError:
+    fault = FieldError(pointer="/query/after", detail=f"the bulk was taken in up to line {taken}, not {after}")
+    return refuse(Kind.INVALID, fault.detail, errors=[fault])
 
 
 def _unknown_bulk() -> ProblemError:

@@ -1,12 +1,12 @@
 """POST /bulk/{collection}, GET /bulk/{id} and GET /bulk/{id}/results."""
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.bulk_door import BulkDoor, BulkView
+from api.bulk_door import BulkDoor, BulkView, Part
 from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.headers import PREFER, headers
@@ -18,6 +18,8 @@ from shared.encoding import encode
 from shared.problems import Kind
 
 NDJSON = "application/x-ndjson"
+
+Line = Annotated[int, Query(ge=0, lt=2**32)]
 
 HEADERS = [
     {
@@ -39,10 +41,18 @@ def install(app: FastAPI, door: Door) -> None:
         status_code=202,
         summary="Add many, one add a line",
         description="Newline-delimited JSON, one add a line, of any length: it is read as fast as the queue takes it "
-        "in. A line that is no add becomes a failed job with the line's number; the others go on.",
+        "in. A line that is no add becomes a failed job with the line's number; the others go on. Under an "
+        "Idempotency-Key a bulk may be sent in parts: `after` is how many of its lines come before these, `more` says "
+        "that these are not the last.",
         response_model=BulkView,
         responses=responses(
-            Kind.MALFORMED, Kind.UNKNOWN_COLLECTION, Kind.MEDIA, Kind.KEY_REUSED, Kind.QUEUE_FULL, Kind.QUEUE_AWAY
+            Kind.MALFORMED,
+            Kind.UNKNOWN_COLLECTION,
+            Kind.MEDIA,
+            Kind.INVALID,
+            Kind.KEY_REUSED,
+            Kind.QUEUE_FULL,
+            Kind.QUEUE_AWAY,
         ),
         openapi_extra={
             "parameters": HEADERS,
@@ -53,12 +63,12 @@ def install(app: FastAPI, door: Door) -> None:
         },
     )
     @needs(Scope.ADD)
-    async def bulk(collection: str, request: Request) -> Response:
+    async def bulk(collection: str, request: Request, after: Line = 0, *, more: bool = False) -> Response:
         chosen = door.collection(collection)
         require_ndjson(request)
         key = idempotency_key(request)
         lines = lines_of(request.stream(), door.settings.max_body_bytes)
-        view = await bulks.take_in(caller_of(request), chosen, lines, key)
+        view = await bulks.take_in(caller_of(request), chosen, lines, key, Part(after, more))
         return Response(view.model_dump_json(), 202, {"Location": view.links.self}, "application/json")
 
     @app.get(
@@ -85,18 +95,22 @@ def install(app: FastAPI, door: Door) -> None:
         "/bulk/{bulk_id}/results",
         tags=["bulk"],
         summary="The outcomes of a bulk, in the order of its lines",
-        description="Newline-delimited JSON: each line's number, and its job as `GET /jobs/{id}` shows it.",
+        description="Newline-delimited JSON: each line's number, and its job as `GET /jobs/{id}` shows it. `after` and "
+        "`limit` choose some of the lines.",
         response_class=StreamingResponse,
         responses={
             200: {"content": {NDJSON: {"schema": {"type": "string"}}}, "description": "One outcome a line"},
-            **responses(Kind.UNKNOWN_BULK, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
+            **responses(Kind.UNKNOWN_BULK, Kind.INVALID, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY),
         },
     )
     @needs(Scope.ADD, Scope.READ)
-    async def results(bulk_id: str, request: Request) -> StreamingResponse:
+    async def results(
+        bulk_id: str, request: Request, after: Line = 0, limit: Annotated[int | None, Query(ge=1)] = None
+    ) -> StreamingResponse:
         caller = caller_of(request)
-        view = await bulks.view(caller, bulk_id)
-        return StreamingResponse(_ndjson(bulks.results(caller, view)), media_type=NDJSON)
+        found, known = await bulks.find(caller, bulk_id)
+        lines = bulks.results(caller, found, known.lines, after=after, limit=limit)
+        return StreamingResponse(_ndjson(lines), media_type=NDJSON)
 
 
 async def _ndjson(results: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from fastapi import Request
 
-from shared.keys import Scope
 from shared.rates import Rate
+from shared.scopes import Scope
 
 __all__ = [
     "ANYBODY",

@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from typer import BadParameter
 from typer.core import TyperCommand
 
-from dibs.client import Candidate
+from dibs.client.requests import Candidate
 
 WAIT_S = 30.0
 """How long a bare `--wait` waits."""
@@ -39,9 +40,9 @@ def spell_out_wait(args: Sequence[str]) -> list[str]:
     return spelt
 
 
-def read_candidates(texts: Sequence[str]) -> list[Candidate] | None:
-    """Text is itself, `{…}` is an object in JSON; None where there is nothing."""
-    return [_candidate(text) for text in texts] or None
+def read_candidates(texts: Sequence[str]) -> list[Candidate]:
+    """Text is itself, `{…}` is an object in JSON."""
+    return [_candidate(text) for text in texts]
 
 
 def _candidate(text: str) -> Candidate:
@@ -72,3 +73,18 @@ def _scalar(text: str) -> Any:
     except ValueError:
         return text
     return text if isinstance(value, dict | list) else value
+
+
+_AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def read_time(text: str) -> datetime:
+    """A time as RFC 3339 writes it, in UTC where it has no offset, or how long ago: 15m, 2h, 7d."""
+    try:
+        if ago := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        time = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise BadParameter(f"{text} is no time such as 15m, 2h, 7d or 2026-01-31T12:00Z") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

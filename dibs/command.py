@@ -1,55 +1,41 @@
-"""The `dibs` command."""
+"""The `dibs` command. What runs a server is here; what talks to one is in `dibs.commands`."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from uuid import UUID
 
 import typer
 
-from dibs import arguments, logs
-from dibs.client import Client, DibsError
+from dibs.client.errors import DibsError
+from dibs.commands import adding, importing, jobs, looking
+from dibs.commands.options import Json
 from dibs.errors import StartError
-from dibs.show import Exit, code_of, complain, show_error, show_job
-from shared.contract import DEFAULT_COLLECTION
-from shared.keys import Scope
-from shared.registry import CollectionError
-from shared.settings import Settings, SettingsError
-from shared.tasks import cancel
+from dibs.show import Exit, complain, show_error
+from shared.scopes import Scope
 
 T = TypeVar("T")
+
+SERVER = "On the server"
 
 app = typer.Typer(
     help="Insert the first of these rows that is still free, exactly once, and tell which one it was.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+for group in (adding, jobs, importing, looking):
+    app.add_typer(group.app)
 
 keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
-app.add_typer(keys, name="keys")
+app.add_typer(keys, name="keys", rich_help_panel=SERVER)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on, before DIBS_HOST.", show_default=False)]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, before DIBS_PORT; 0: any.", show_default=False)]
-Url = Annotated[str, typer.Option(help="Where dibs answers.", envvar="DIBS_URL")]
-ApiKey = Annotated[
-    str | None, typer.Option(help="API key; better in DIBS_API_KEY.", envvar="DIBS_API_KEY", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON and nothing else.")]
-Wait = Annotated[
-    float | None,
-    typer.Option(
-        min=0, metavar="[SECONDS]", help=f"Wait for the outcome, {arguments.WAIT_S:g} seconds if none are given."
-    ),
-]
-
-HERE = "http://127.0.0.1:8000"
 
 
-@app.command(epilog="Example: DIBS_PORT=8080 dibs serve")
+@app.command(rich_help_panel=SERVER, epilog="Example: DIBS_PORT=8080 dibs serve")
 def serve(host: Host = None, port: Port = None) -> None:
     """Run api and worker in one process; needs no server: database and queue are embedded unless set."""
     from dibs.serve import serve  # noqa: PLC0415  # a second of imports that `dibs add` can do without
@@ -57,7 +43,10 @@ def serve(host: Host = None, port: Port = None) -> None:
     _run(serve, host, port)
 
 
-@app.command(epilog="Example: DIBS_DATABASE_URL=postgresql://db/dibs DIBS_REDIS_URL=redis://queue dibs api")
+@app.command(
+    rich_help_panel=SERVER,
+    epilog="Example: DIBS_DATABASE_URL=postgresql://db/dibs DIBS_REDIS_URL=redis://queue dibs api",
+)
 def api(host: Host = None, port: Port = None) -> None:
     """Run the api alone; DIBS_DATABASE_URL and DIBS_REDIS_URL say on what."""
     from dibs.serve import serve_api  # noqa: PLC0415  # as in serve
@@ -65,7 +54,10 @@ def api(host: Host = None, port: Port = None) -> None:
     _run(serve_api, host, port)
 
 
-@app.command(epilog="Example: DIBS_DATABASE_URL=postgresql://db/dibs DIBS_REDIS_URL=redis://queue dibs worker")
+@app.command(
+    rich_help_panel=SERVER,
+    epilog="Example: DIBS_DATABASE_URL=postgresql://db/dibs DIBS_REDIS_URL=redis://queue dibs worker",
+)
 def worker() -> None:
     """Run a worker alone; DIBS_DATABASE_URL and DIBS_REDIS_URL say on what."""
     from dibs.serve import serve_worker  # noqa: PLC0415  # as in serve
@@ -73,7 +65,10 @@ def worker() -> None:
     _run(serve_worker)
 
 
-@app.command(epilog="Example: DIBS_DATABASE_URL=postgresql://db/dibs DIBS_MODELS=shop.models dibs migrate")
+@app.command(
+    rich_help_panel=SERVER,
+    epilog="Example: DIBS_DATABASE_URL=postgresql://db/dibs DIBS_MODELS=shop.models dibs migrate",
+)
 def migrate() -> None:
     """Bring the database to this version's schema, and create the tables of collections that are missing."""
     from dibs.schema import bring_up_to_date  # noqa: PLC0415  # as in serve
@@ -81,47 +76,17 @@ def migrate() -> None:
     typer.echo(_run(bring_up_to_date))
 
 
-@app.command(cls=arguments.WithOptionalSeconds, epilog="Example: dibs add Max Cody Robby --wait")
-def add(
-    candidates: Annotated[
-        list[str] | None,
-        typer.Argument(help="In order of preference: text, or rows as JSON objects.", show_default="Max Cody Robby"),
-    ] = None,
-    to: Annotated[str | None, typer.Option(help="The collection.", show_default=DEFAULT_COLLECTION)] = None,
-    value: Annotated[
-        list[str] | None, typer.Option(help="A column that all candidates share.", metavar="COLUMN=VALUE")
-    ] = None,
-    wait: Wait = None,
-    key: Annotated[str | None, typer.Option(help="Idempotency key: the same key is the same job.")] = None,
-    url: Url = HERE,
-    api_key: ApiKey = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Add the first candidate that is free. Exits with 0 if done, 1 if failed, 2 if misused, 3 if all are taken."""
-    wished, values = arguments.read_candidates(candidates or []), arguments.read_values(value or [])
-    if wished is None and (to not in {None, DEFAULT_COLLECTION} or values):
-        raise typer.BadParameter(f"without candidates only {DEFAULT_COLLECTION} can be added to, and without values")
-    with Client(url, api_key=api_key) as client:
-        job = client.submit(wished, values=values, collection=to, key=key, wait_s=wait or 0)
-    show_job(job, as_json=as_json)
-    raise typer.Exit(code_of(job, waited=wait is not None))
+@app.command(
+    rich_help_panel=SERVER,
+    epilog="It runs where the server runs, with the server's own settings.\n\n"
+    "Exit codes: 0 all is well, or there are only warnings, 1 something is wrong.\n\n"
+    "Example: DIBS_DATABASE_URL=postgresql://db/dibs DIBS_REDIS_URL=redis://queue dibs doctor",
+)
+def doctor(*, as_json: Json = False) -> None:
+    """Check settings, Redis, database, migrations, clocks and workers, and say how to mend each."""
+    from dibs.doctor import examine, show  # noqa: PLC0415  # as in serve
 
-
-@app.command(cls=arguments.WithOptionalSeconds, epilog="Example: dibs job 01920000-0000-7000-8000-000000000000 --wait")
-def job(
-    job_id: Annotated[UUID, typer.Argument(metavar="ID")],
-    wait: Wait = None,
-    url: Url = HERE,
-    api_key: ApiKey = None,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Show where a job stands; exits as add does."""
-    with Client(url, api_key=api_key) as client:
-        view = client.job(job_id) if wait is None else client.wait(job_id, timeout_s=wait)
-    show_job(view, as_json=as_json)
-    raise typer.Exit(code_of(view, waited=wait is not None))
+    raise typer.Exit(show(_run(examine), as_json=as_json))
 
 
 @keys.command("create", epilog="Example: dibs keys create shop --scope add --scope read --expires 90d")
@@ -146,7 +111,7 @@ def create_key(
     keys.show_made(*_run(lambda settings: keys.create(settings, wish)), as_json=as_json)
 
 
-@keys.command("list")
+@keys.command("list", epilog="Example: dibs keys list --json")
 def list_keys(*, as_json: Json = False) -> None:
     """Show every key that was ever made, without what is secret."""
     from dibs import keys  # noqa: PLC0415  # as in serve
@@ -154,7 +119,7 @@ def list_keys(*, as_json: Json = False) -> None:
     keys.show(_run(keys.every), as_json=as_json)
 
 
-@keys.command("revoke")
+@keys.command("revoke", epilog="Example: dibs keys revoke 0123456789")
 def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID")], *, as_json: Json = False) -> None:
     """Let a key work no more: servers that run refuse it within their DIBS_KEYS_REFRESH_S."""
     from dibs import keys  # noqa: PLC0415  # as in serve
@@ -162,47 +127,27 @@ def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID")], *, as_json:
     keys.show_revoked(*_run(lambda settings: keys.revoke(settings, key_id)), as_json=as_json)
 
 
-def _run(entry: Callable[[Settings], Coroutine[Any, Any, T]], host: str | None = None, port: int | None = None) -> T:
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    settings = Settings.load(**given)
-    logs.set_up(settings.log_level)
-    # As `python -m` does: DIBS_MODELS names modules of the application in whose directory we are.
-    sys.path.append(str(Path.cwd()))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_to_the_end(entry(settings)))
+def _run(entry: Callable[[Any], Coroutine[Any, Any, T]], host: str | None = None, port: int | None = None) -> T:
+    from dibs.running import run  # noqa: PLC0415  # as in serve
 
-
-async def _to_the_end(entry: Coroutine[Any, Any, T]) -> T:
-    try:
-        return await entry
-    finally:
-        # The loop would cancel what is left once and wait for it for ever; a connection of aiosqlite whose close
-        # was cut short needs a second push.
-        await cancel(asyncio.all_tasks() - {asyncio.current_task()})
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415  # it does not exist on every system
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+    return run(entry, host=host, port=port)
 
 
 def main() -> None:
     """The console script: whatever goes wrong in a foreseen way is one line on stderr."""
     try:
         app()
-    except (SettingsError, CollectionError) as error:
-        complain(str(error))
-        code = Exit.USAGE
     except StartError as error:
         complain(str(error))
-        code = Exit.FAILED
+        code = Exit.USAGE if error.is_misuse else Exit.FAILED
     except DibsError as error:
         code = show_error(error)
     except asyncio.CancelledError:
         complain("stopped before it was ready")
+        code = Exit.FAILED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; the interpreter must not try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = Exit.FAILED
     else:
         return

@@ -21,9 +21,10 @@ from dibs.schema import bring_up_to_date
 from shared.clock import utc_now
 from shared.database import Database, open_database
 from shared.faults import sort_fault
-from shared.keys import NAME, Key, Scope, create_key, read_keys, revoke_key
+from shared.keys import NAME, Key, create_key, read_keys, revoke_key
 from shared.migrate import is_current
 from shared.rates import Rate
+from shared.scopes import Scope
 from shared.settings import Settings
 
 SPANS = {

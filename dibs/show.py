@@ -1,12 +1,18 @@
-"""What the command says about a job, and the exit code that says the same."""
+"""What the command says, and the exit code that says the same.
+
+On stdout is the answer, for people or, with `--json`, for programs; everything else is on stderr. Colours are for
+terminals alone, and NO_COLOR takes them away there too.
+"""
 
 import json
+from collections.abc import Iterable
 from enum import IntEnum
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from dibs.client import DibsError, Refused, Unsendable
+from dibs.client.errors import DibsError, Refused, Unsendable
 from shared.contract import JobView, Status
 
 
@@ -17,6 +23,8 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     EXHAUSTED = 3
+    INTERRUPTED = 130
+    """As a shell has it of what ends by SIGINT."""
 
 
 OF_STATUS = {
@@ -31,26 +39,59 @@ CLIENTS_FAULT = range(400, 500)
 
 
 def show_job(job: JobView, *, as_json: bool) -> None:
-    out = Console(highlight=False, soft_wrap=True)
+    """One line on stdout: the job in words, or in the JSON of GET /jobs/{id}."""
     if as_json:
-        out.out(job.model_dump_json())
+        _console().out(job.model_dump_json())
         return
-    line = Text(job.status.value, style=STYLES.get(OF_STATUS.get(job.status, Exit.USAGE), "cyan"))
-    line.append(f" {_what(job)}", style="default")
+    line = Text(job.status.value, style=style_of(job.status))
+    line.append(f" {job.collection}{_detail(job)}", style="default")
     line.append(f"  job {job.id}", style="dim")
-    out.print(line)
+    print_line(line)
 
 
-def _what(job: JobView) -> str:
+def show_jobs(jobs: Iterable[JobView], *, as_json: bool) -> None:
+    """A line for each of `jobs`, as they come: its end, its status, what became of it, its id."""
+    for job in jobs:
+        if as_json:
+            _console().out(job.model_dump_json())
+            continue
+        line = Text(f"{job.finished_at or job.submitted_at:%Y-%m-%d %H:%M:%S}Z  ", style="dim")
+        line.append(f"{job.status.value:<9}", style=style_of(job.status))
+        line.append(f"  {job.collection}{_detail(job)}", style="default")
+        print_line(line.append(f"  job {job.id}", style="dim"))
+
+
+def style_of(status: Status) -> str:
+    return STYLES.get(OF_STATUS.get(status, Exit.USAGE), "cyan")
+
+
+def print_json(content: Any) -> None:
+    _console().out(json.dumps(content, ensure_ascii=False))
+
+
+def print_line(line: Text) -> None:
+    _console().print(line)
+
+
+def what_became_of(job: JobView | None) -> str:
+    """A job's end in words."""
+    if job is None:
+        return "nothing is known of it"
+    return f"{job.status}{_detail(job)}"
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _detail(job: JobView) -> str:
     if job.result is not None:
         # As JSON, so that a name cannot talk to the terminal.
         choice = "" if job.choice is None else f" (candidate no. {job.choice + 1})"
-        return f"{job.collection} {json.dumps(job.result)}{choice}"
+        return f" {json.dumps(job.result)}{choice}"
     if job.error is not None:
-        return f"{job.collection}: {job.error.title}: {json.dumps(job.error.detail)}"
-    if job.status is Status.EXHAUSTED:
-        return f"{job.collection}: every candidate is taken"
-    return job.collection
+        return f": {job.error.title}: {json.dumps(job.error.detail)}"
+    return ": every candidate is taken" if job.status is Status.EXHAUSTED else ""
 
 
 def code_of(job: JobView, *, waited: bool) -> Exit:

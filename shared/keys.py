@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.clock import utc_now
 from shared.models import MAX_CALLER, KeyRow
 from shared.rates import Rate
+from shared.scopes import Scope
 
 ID_ALPHABET = string.digits + string.ascii_lowercase
 SECRET_ALPHABET = string.digits + string.ascii_letters
@@ -35,18 +35,6 @@ KEY_LENGTH = ID_END + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
 
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._@:-]{{0,{MAX_CALLER - 1}}}")
 """What a caller may be called."""
-
-
-class Scope(StrEnum):
-    """What a key allows; `admin` allows everything, for everybody's jobs.
-
-    `add`: submit, cancel and retry, and look at a job or bulk of one's own by its id, for that is part of adding.
-    `read`: look at all that is one's own, at the collections' rows and at the server's numbers.
-    """
-
-    ADD = "add"
-    READ = "read"
-    ADMIN = "admin"
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ async def is_current(engine: AsyncEngine, tables: Iterable[Table] = ()) -> bool:
     Migrations go first in a rolling deploy, so the old code must live with the new schema for a while.
     """
     async with engine.connect() as connection:
-        current = await connection.run_sync(_current)
+        current = await connection.run_sync(revision_of)
         there = await connection.run_sync(_has_tables, [*Base.metadata.tables.values(), *tables])
     return there and current is not None and current not in await asyncio.to_thread(_outdated)
 
@@ -78,7 +78,8 @@ def _run(connection: Connection, revision: str) -> None:
     move(config(connection), revision)
 
 
-def _current(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """The revision that the database is at; None where nothing was migrated yet."""
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
     return context.get_current_revision()
 

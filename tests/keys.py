@@ -8,8 +8,9 @@ import httpx
 
 from shared.clock import utc_now
 from shared.database import Database
-from shared.keys import Scope, create_key, id_in, revoke_key
+from shared.keys import create_key, id_in, revoke_key
 from shared.rates import Rate
+from shared.scopes import Scope
 
 
 async def make_key(

@@ -17,7 +17,7 @@ from typing import Any, Self, cast
 from redis import Redis
 from redis.exceptions import RedisError
 
-from dibs.client import Client
+from dibs import DibsSync
 from tests.services import redis_program
 
 PATIENCE_S = 30.0
@@ -108,8 +108,8 @@ class Running:
     def log(self) -> str:
         return self._log.read_text()
 
-    def client(self) -> Client:
-        return Client(self.url)
+    def client(self) -> DibsSync:
+        return DibsSync(self.url)
 
     def tell(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -1,187 +1,265 @@
-"""The client against a server that is a function: what it asks, what it reads, when it asks again."""
+"""Both faces of the client against a real server, through connections that break."""
 
-import json
-from collections.abc import Callable
-from datetime import UTC, datetime
-from uuid import uuid4
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 
-from dibs.client import TRIES, Client, Garbled, Refused, Unreachable, Unsendable
-from shared.contract import JobView, Links, Status
-from shared.problems import FieldError, Kind, Problem, problem
+import dibs
+from dibs import Add, Dibs, DibsSync, Exhausted, Failed, Refused, Succeeded, TimedOut, Unreachable
+from dibs.client import bulks
+from dibs.client.connecting import KEEP_ALIVE_S
+from tests.face.processes import Running, data_directory, held_back, names_in, serve
 
-URL = "http://dibs.test/base"
-ID = uuid4()
+SURFACE = {
+    "Add", "Cancelled", "Candidate", "Collection", "Dibs", "DibsError", "DibsSync", "Exhausted", "Failed", "Garbled",
+    "Health", "Job", "JobSync", "JobView", "Outcome", "Problem", "Refused", "Retried", "Stats", "Status", "Succeeded",
+    "TimedOut", "Unreachable", "Unsendable",
+}  # fmt: skip
 
-Answer = httpx.Response | httpx.TransportError
-
-
-def view(status: Status = Status.SUCCEEDED) -> JobView:
-    return JobView(
-        id=ID, collection="animals", status=status, submitted_at=datetime.now(UTC), links=Links.of(ID, "animals")
-    )
-
-
-def told(job: JobView) -> httpx.Response:
-    return httpx.Response(200, text=job.model_dump_json())
+numbers = itertools.count()
 
 
-def refused(because: Problem, **headers: str) -> httpx.Response:
-    return httpx.Response(because.status or 500, text=because.model_dump_json(exclude_none=True), headers=headers)
+@pytest.fixture(scope="module")
+def data() -> Iterator[Path]:
+    with data_directory() as path:
+        yield path
 
 
-class Server:
-    """Gives `answers` in turn, the last one for ever; keeps what it was asked and how long the client paused.
-
-    Time passes by pauses, and by `takes_s` for each request.
-    """
-
-    def __init__(self, *answers: Answer, takes_s: Callable[[httpx.Request], float] = lambda _: 0.0) -> None:
-        self.answers = list(answers)
-        self.asked: list[httpx.Request] = []
-        self.paused: list[float] = []
-        self.now = 0.0
-        self._takes_s = takes_s
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
-        self.now += self._takes_s(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, httpx.TransportError):
-            raise answer
-        return answer
-
-    def _pause(self, seconds: float) -> None:
-        self.paused.append(seconds)
-        self.now += seconds
-
-    def client(self) -> Client:
-        return Client(URL, transport=httpx.MockTransport(self), sleep=self._pause, clock=lambda: self.now)
+@pytest.fixture(scope="module")
+def running(data: Path) -> Iterator[Running]:
+    with serve(data, DIBS_MODELS="tests.models") as served:
+        yield served
 
 
-def test_an_add_says_what_was_asked_for() -> None:
-    server = Server(told(view()))
-    server.client().submit(["Max", {"name": "Cody"}], values={"age": 3}, collection="a/b", key='k"\\', wait_s=2.5)
-    [asked] = server.asked
-    assert (asked.method, asked.url.raw_path) == ("POST", b"/base/add/a%2Fb")
-    assert json.loads(asked.content) == {"candidates": ["Max", {"name": "Cody"}], "values": {"age": 3}}
-    assert asked.headers["Idempotency-Key"] == r'"k\"\\"'
-    assert asked.headers["Prefer"] == "wait=3"
-    assert asked.headers["Content-Type"] == "application/json"
+@pytest.fixture
+def name() -> str:
+    """One that nobody has."""
+    return f"name-{next(numbers)}"
 
 
-def test_without_candidates_there_is_no_body() -> None:
-    server = Server(told(view()))
-    server.client().submit()
-    [asked] = server.asked
-    assert (asked.url.path, asked.content) == ("/base/add", b"")
-    assert "Content-Type" not in asked.headers
-    assert "Prefer" not in asked.headers
+class Losing(httpx.BaseTransport):
+    """Sends each request, and loses the answer to every second one."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.HTTPTransport()
+        self.lost = 0
+        self._is_next = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        self._is_next = not self._is_next
+        if self._is_next:
+            response.read()
+            self.lost += 1
+            raise httpx.ReadError("lost on the way back")
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
 
 
-def test_each_add_has_a_key_of_its_own() -> None:
-    server = Server(told(view()))
-    client = server.client()
-    client.submit(["Max"])
-    client.submit(["Max"])
-    assert len({asked.headers["Idempotency-Key"] for asked in server.asked}) == 2
+def test_the_public_surface() -> None:
+    assert set(dibs.__all__) == SURFACE
+    assert all(hasattr(dibs, name) for name in SURFACE)
+    assert (Path(dibs.__file__).parent / "py.typed").exists()
 
 
-def test_a_key_is_sent_with_every_request() -> None:
-    server = Server(told(view()))
-    with Client(URL, api_key=" dibs_x \n", transport=httpx.MockTransport(server)) as client:
-        client.submit(["Max"])
-        client.job(ID)
-    assert [asked.headers["Authorization"] for asked in server.asked] == ["Bearer dibs_x"] * 2
-    server.client().job(ID)
-    assert "Authorization" not in server.asked[-1].headers
+def test_the_two_faces_have_the_same_calls() -> None:
+    def calls(face: type) -> dict[str, str | None]:
+        return {name: call.__doc__ for name, call in vars(face).items() if not name.startswith("_") and callable(call)}
+
+    for one, other in ((Dibs, DibsSync), (dibs.Job, dibs.JobSync)):
+        assert calls(one) == calls(other)
+    assert {"add", "add_many", "job", "jobs", "retry_all", "collections", "health", "stats"} < calls(Dibs).keys()
+    assert {"outcome", "cancel", "retry", "refresh"} == calls(dibs.Job).keys()
 
 
-def test_a_lost_connection_is_tried_again_with_the_same_key() -> None:
-    server = Server(httpx.ReadError("lost"), httpx.ConnectError("refused"), told(view()))
-    assert server.client().submit(["Max"]) == view().model_copy(
-        update={"submitted_at": server.client().job(ID).submitted_at}
-    )
-    keys = [asked.headers["Idempotency-Key"] for asked in server.asked[:3]]
-    assert len(set(keys)) == 1
-    assert server.paused == [0.1, 0.2]
+async def test_the_first_example(running: Running, name: str) -> None:
+    async with Dibs(running.url) as client:
+        taken = await client.add(name, to="animals")
+        assert await taken.outcome(timeout=10) == taken.known_outcome
+        job = await client.add(name, f"{name}-2")
+        match await job.outcome(timeout=10):
+            case Succeeded(row, choice):
+                assert (row["name"], choice) == (f"{name}-2", 1)
+            case other:
+                pytest.fail(f"{other}")
+        assert (await client.job(job.id)).view == job.view
+        none = await client.add(name, wait=10)
+        assert none.known_outcome == Exhausted(job=none.id)
 
 
-def test_it_gives_up_in_the_end() -> None:
-    server = Server(httpx.ConnectError("refused"))
-    with pytest.raises(Unreachable, match="refused"):
-        server.client().job(ID)
-    assert len(server.asked) == TRIES
+def test_the_first_example_without_await(running: Running, name: str) -> None:
+    with DibsSync(running.url) as client:
+        job = client.add(name, idempotency_key=name)
+        assert isinstance(job.outcome(timeout=10), Succeeded)
+        assert client.add(name, idempotency_key=name).id == job.id
+        with pytest.raises(Refused, match="another add"):
+            client.add("other", idempotency_key=name)
+        refused = client.add({"handle": name}, to="handles", values={"tenant": "none", "owner": "Ada"}, wait=10)
+        assert isinstance(refused.known_outcome, Failed)
+        assert refused.known_outcome.problem.constraint or refused.known_outcome.problem.detail
 
 
-@pytest.mark.parametrize(
-    ("retry_after", "paused"), [({"Retry-After": "2"}, 2.0), ({"Retry-After": "900"}, 5.0), ({}, 0.1)]
-)
-def test_not_now_is_asked_again_when_the_server_says(retry_after: dict[str, str], paused: float) -> None:
-    server = Server(refused(problem(Kind.QUEUE_FULL, "full"), **retry_after), told(view()))
-    server.client().submit(["Max"])
-    assert server.paused == [paused]
+async def test_what_there_is(running: Running) -> None:
+    async with Dibs(running.url) as client:
+        assert {c.name: c.key for c in await client.collections()} == {
+            "animals": ["name"],
+            "handles": ["tenant", "handle"],
+        }
+        assert (await client.health()).status == "ready"
+        assert len((await client.stats()).workers) == 1
 
 
-def test_not_now_for_ever_is_unreachable() -> None:
-    server = Server(refused(problem(Kind.QUEUE_AWAY, "nothing was taken in")))
-    with pytest.raises(Unreachable, match="503, not now: nothing was taken in"):
-        server.client().submit(["Max"])
-    assert len(server.asked) == TRIES
+async def test_a_cancel_is_exact_and_a_timeout_leaves_the_job(running: Running, data: Path, name: str) -> None:
+    async with Dibs(running.url) as client:
+        with held_back(data):
+            job = await client.add(name)
+            with pytest.raises(TimedOut):
+                await job.outcome(timeout=0.2)
+        assert isinstance(await job.outcome(timeout=10), Succeeded)
+        assert isinstance(await job.cancel(), Succeeded)
 
 
-def test_a_refusal_comes_with_its_problem_and_at_once() -> None:
-    because = problem(Kind.INVALID, "wrong", errors=[FieldError(pointer="/candidates/0", detail="too long")])
-    server = Server(refused(because))
-    with pytest.raises(Refused) as caught:
-        server.client().submit(["Max"])
-    assert (caught.value.problem, caught.value.status) == (because, 422)
-    assert len(server.asked) == 1
+async def test_many_at_once_wait_for_a_connection(running: Running, name: str) -> None:
+    async with Dibs(running.url) as client:
+        jobs = await asyncio.gather(*(client.add(f"{name}-{n}") for n in range(300)))
+        outcomes = await asyncio.gather(*(job.outcome(timeout=30) for job in jobs))
+    assert all(isinstance(outcome, Succeeded) for outcome in outcomes)
 
 
-@pytest.mark.parametrize("answer", [httpx.Response(200, text="<html>"), httpx.Response(404, text="{}")])
-def test_somebody_else_answers(answer: httpx.Response) -> None:
-    with pytest.raises(Garbled):
-        Server(answer).client().job(ID)
+def test_lost_answers_add_nothing_twice(running: Running, data: Path, name: str) -> None:
+    transport = Losing()
+    with DibsSync(running.url, transport=transport) as client:
+        job = client.add(name, f"{name}-again")
+        assert job.outcome(timeout=10) == Succeeded(job.view.result or {}, 0, job=job.id)
+        many = [f"{name}-{n:04}" for n in range(1500)]
+        outcomes = list(client.add_many((wish, f"{wish}-again") for wish in many))
+    assert transport.lost > 4
+    assert [o.row["name"] for o in outcomes if isinstance(o, Succeeded)] == many
+    assert [found for found in names_in(data / "dibs.db") if found.startswith(name)] == [name, *many]
 
 
-def test_a_wait_lets_the_server_hold_the_answer() -> None:
-    def takes_s(request: httpx.Request) -> float:
-        return float(request.headers["Prefer"].removeprefix("wait="))
+async def test_an_endless_stream_is_answered_as_it_goes(running: Running, name: str) -> None:
+    begun = 0
 
-    server = Server(told(view(Status.QUEUED)), told(view(Status.RUNNING)), told(view()), takes_s=takes_s)
-    assert server.client().wait(ID, timeout_s=60).status is Status.SUCCEEDED
-    assert [asked.headers["Prefer"] for asked in server.asked] == ["wait=25", "wait=25", "wait=10"]
-    assert server.paused == []
+    async def endless() -> AsyncIterator[Any]:
+        nonlocal begun
+        for begun in itertools.count(1):  # how far it got is asked for below
+            yield [f"{name}-{begun}"] if begun % 2 else Add(f"{name}-{begun}")
+            await asyncio.sleep(0)
 
-
-def test_a_wait_ends_in_time_and_does_not_hurry_a_server_that_holds_nothing() -> None:
-    server = Server(told(view(Status.QUEUED)), takes_s=lambda _: 0.01)
-    assert server.client().wait(ID, timeout_s=3).status is Status.QUEUED
-    assert len(server.asked) <= 5
-    assert server.now < 3.1
+    async with Dibs(running.url) as client:
+        outcomes = [outcome async for outcome, _ in azip(client.add_many(endless()), 2500)]
+    assert [o.row["name"] for o in outcomes if isinstance(o, Succeeded)] == [f"{name}-{n}" for n in range(1, 2501)]
+    assert begun <= 2500 + bulks.AHEAD + bulks.PART + 200, "it is read ahead without end"
 
 
-def test_a_submit_waits_on_where_the_server_stopped_waiting() -> None:
-    server = Server(told(view(Status.QUEUED)), told(view()), takes_s=lambda _: 1.0)
-    assert server.client().submit(["Max"], wait_s=5).status is Status.SUCCEEDED
-    assert [(asked.method, asked.headers["Prefer"]) for asked in server.asked] == [
-        ("POST", "wait=5"),
-        ("GET", "wait=4"),
-    ]
+async def azip(stream: AsyncIterator[Any], count: int) -> AsyncIterator[tuple[Any, int]]:
+    """The first `count` of `stream`, which is closed behind them."""
+    number = 0
+    async for item in stream:
+        number += 1
+        yield item, number
+        if number == count:
+            await stream.aclose()  # type: ignore[attr-defined]  # it is a generator
+            return
 
 
-@pytest.mark.parametrize("url", ["", "dibs", "ftp://dibs", "http://", "http://a:b"])
-def test_what_is_no_address(url: str) -> None:
-    with pytest.raises(Unsendable):
-        Client(url)
+async def test_a_slow_stream_is_not_held_back(running: Running, name: str) -> None:
+    answered = asyncio.Event()
+
+    async def asks_and_waits() -> AsyncIterator[str]:
+        for number in range(3):
+            answered.clear()
+            yield f"{name}-{number}"
+            await asyncio.wait_for(answered.wait(), 10)
+
+    async with Dibs(running.url) as client:
+        outcomes = []
+        async for outcome in client.add_many(asks_and_waits()):
+            outcomes.append(outcome)
+            answered.set()
+    assert len(outcomes) == 3
 
 
-@pytest.mark.parametrize("candidate", ["\udcff", {"name": float("nan")}, {"name": object()}])
-def test_what_is_no_json(candidate: object) -> None:
-    server = Server(told(view()))
-    with pytest.raises(Unsendable):
-        server.client().submit([candidate])  # type: ignore[list-item]  # that is the point
-    assert server.asked == []
+async def test_a_stream_that_raises_ends_with_its_error_after_its_items(running: Running, name: str) -> None:
+    async def broken() -> AsyncIterator[str]:
+        yield name
+        raise ZeroDivisionError
+
+    async with Dibs(running.url) as client:
+        with pytest.raises(ZeroDivisionError):
+            async for _ in client.add_many(broken(), key=name):
+                pass
+        whole = [outcome async for outcome in client.add_many([name, f"{name}-2"], key=name)]
+    assert [type(outcome) for outcome in whole] == [Succeeded, Succeeded]
+
+
+def test_a_stream_is_given_again_after_it_broke_off(running: Running, data: Path, name: str) -> None:
+    many = [f"{name}-{n:04}" for n in range(2500)]
+    with DibsSync(running.url) as client:
+        broken = client.add_many(many, key=name)
+        first = list(itertools.islice(broken, 10))
+        del broken
+        again = list(client.add_many(many, key=name))
+        assert again[:10] == first
+        assert list(client.add_many(iter(many), key=name)) == again
+        with pytest.raises(Refused, match="line 1 was another"):
+            list(client.add_many(["x", *many[1:]], key=name))
+        with pytest.raises(Refused, match="2500 lines"):
+            list(client.add_many(many[:-1], key=name))
+    assert [o.row["name"] for o in again if isinstance(o, Succeeded)] == many
+    assert [found for found in names_in(data / "dibs.db") if found.startswith(name)] == many
+
+
+def test_a_bad_item_fails_alone_and_nothing_is_no_bulk(running: Running, name: str) -> None:
+    with DibsSync(running.url) as client:
+        outcomes = list(client.add_many([name, 5, {"nome": "x"}, f"{name}-2"]))
+        assert [type(outcome) for outcome in outcomes] == [Succeeded, Failed, Failed, Succeeded]
+        assert list(client.add_many([])) == []
+
+
+def test_a_bulk_that_nobody_works_on_times_out(running: Running, data: Path, name: str) -> None:
+    with DibsSync(running.url) as client:
+        with held_back(data), pytest.raises(TimedOut, match=r"no outcome of no\. 1"):
+            list(client.add_many([name], key=name, timeout=1))
+        assert [type(outcome) for outcome in client.add_many([name], key=name, timeout=20)] == [Succeeded]
+
+
+def test_a_server_that_is_killed_and_started_again_in_the_middle(data_dir: Path, redis_path: str) -> None:
+    many = [f"n{n:05}" for n in range(4000)]
+    first = serve(data_dir, path=redis_path)
+    port = first.url.rpartition(":")[2]
+
+    def stream() -> Iterator[str]:
+        yield from many[:2000]
+        first.kill()
+        with_serve.append(serve(data_dir, path=redis_path, DIBS_PORT=port))
+        yield from many[2000:]
+
+    with_serve: list[Running] = []
+    try:
+        with DibsSync(first.url, patience=20) as client:
+            outcomes = list(client.add_many(stream()))
+    finally:
+        for running in (first, *with_serve):
+            running.kill()
+    assert [o.row["name"] for o in outcomes if isinstance(o, Succeeded)] == many
+    assert names_in(data_dir / "dibs.db") == many
+
+
+async def test_nobody_there() -> None:
+    async with Dibs("http://127.0.0.1:1", patience=0.3) as client:
+        with pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 cannot be reached"):
+            await client.add("Max")
+
+
+def test_a_connection_is_not_kept_until_the_server_closes_it() -> None:
+    assert uvicorn.Config("app").timeout_keep_alive > KEEP_ALIVE_S

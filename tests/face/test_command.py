@@ -100,7 +100,7 @@ def test_wait_takes_seconds_or_none(args: list[str], spelt: list[str]) -> None:
 
 
 def test_candidates_and_values() -> None:
-    assert read_candidates([]) is None
+    assert read_candidates([]) == []
     assert read_candidates(["5", '{"a": 5}']) == ["5", {"a": 5}]
     assert read_values(["a=5", "b=x=y", "c=true", 'd="5"', "e=[1]", "f="]) == {
         "a": 5, "b": "x=y", "c": True, "d": "5", "e": "[1]", "f": "",

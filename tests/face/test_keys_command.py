@@ -5,18 +5,18 @@ import json
 import time
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 import httpx
 import pytest
 from typer import BadParameter
 
-from dibs.client import Client, Refused, Unsendable
+from dibs import DibsSync, Refused, Unsendable
 from dibs.errors import StartError
 from dibs.keys import create, every, read_wish, revoke, show, show_made
 from shared.clock import utc_now
-from shared.keys import Scope, is_well_formed
+from shared.keys import is_well_formed
 from shared.rates import Rate
+from shared.scopes import Scope
 from shared.settings import Settings
 from tests.face.processes import PATIENCE_S, Running, run, serve
 from tests.keys import bearer
@@ -55,13 +55,13 @@ def test_a_key_is_made_used_listed_and_revoked_while_it_serves(data_dir: Path) -
         assert "shop, scopes add read, until it is revoked" in made.stderr
 
         with pytest.raises(Refused, match="send a key"), running.client() as client:
-            client.submit(["Max"])
+            client.add("Max")
         # A key from a file ends with a line.
         added = run("add", "Max", "--wait", "--json", DIBS_URL=running.url, DIBS_API_KEY=f"{key}\n")
         assert added.returncode == 0, added.stderr
         job = json.loads(added.stdout)["id"]
-        with Client(running.url, api_key=key) as client:
-            assert client.job(UUID(job)).result == {"id": 1, "name": "Max"}
+        with DibsSync(running.url, key=key) as client:
+            assert client.job(job).view.result == {"id": 1, "name": "Max"}
 
         id_ = key[5:15]
         revoked = run("keys", "revoke", id_, **here)
@@ -124,10 +124,10 @@ def test_without_a_key_it_listens_on_this_machine_only(data_dir: Path) -> None:
     key, _ = asyncio.run(made)
     with serve(data_dir, DIBS_HOST="0.0.0.0") as running:
         url = running.url.replace("0.0.0.0", "127.0.0.1")
-        with pytest.raises(Refused, match="send a key"), Client(url) as client:
-            client.submit(["Max"])
-        with Client(url, api_key=key) as client:
-            assert client.submit(["Max"], wait_s=10).result == {"id": 1, "name": "Max"}
+        with pytest.raises(Refused, match="send a key"), DibsSync(url) as client:
+            client.add("Max")
+        with DibsSync(url, key=key) as client:
+            assert client.add("Max", wait=10).view.result == {"id": 1, "name": "Max"}
         assert running.stop() == 0
 
 
@@ -137,12 +137,12 @@ def test_the_api_alone_is_as_careful(sqlite_url: str, redis_url: str, tmp_path: 
     assert refused.returncode == 1
     assert "there is no API key yet" in refused.stderr
     with Running(tmp_path / "log", "api", "--host", "localhost", **servers) as running, running.client() as client:
-        assert client.submit(["Max"]).status == "queued"
+        assert client.add("Max").status == "queued"
         assert running.stop() == 0
 
 
 @pytest.mark.parametrize("key", ["dibs_secret\nx", "dibs_sécret", "dibs_secret\x00"])
 def test_what_is_no_key_is_not_repeated(key: str) -> None:
     with pytest.raises(Unsendable) as caught:
-        Client("http://127.0.0.1:1", api_key=key)
+        DibsSync("http://127.0.0.1:1", key=key)
     assert "cret" not in str(caught.value)

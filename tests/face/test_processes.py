@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dibs import Succeeded
 from tests.face.processes import Running, data_directory, run
 
 WRONG = [
@@ -75,9 +76,11 @@ def test_a_database_that_cannot_be_reached_ends_migrate_and_nothing_else() -> No
 def test_api_and_worker_apart(tmp_path: Path, sqlite_url: str, redis_url: str) -> None:
     servers = {"DIBS_DATABASE_URL": sqlite_url, "DIBS_REDIS_URL": redis_url, "DIBS_QUEUE_NAME": tmp_path.name}
     with Running(tmp_path / "api", "api", **servers) as api, api.client() as client:
-        job = client.submit(["Max", "Cody"])
+        job = client.add("Max", "Cody")
         with Running(tmp_path / "worker", "worker", **servers) as worker:
-            assert (client.wait(job.id, timeout_s=20).result or {})["name"] == "Max"
+            outcome = job.outcome(timeout=20)
+            assert isinstance(outcome, Succeeded)
+            assert outcome.row["name"] == "Max"
             assert worker.stop() == 0
         assert api.stop() == 0
     assert "Traceback" not in api.log + worker.log

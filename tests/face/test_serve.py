@@ -6,23 +6,23 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
-from dibs.client import Client
+from dibs import DibsSync, JobSync, Succeeded
 from shared.contract import Status
 from tests.face.processes import Running, held_back, names_in, redis_process, run, serve
 
 MANY = [f"animal-{number:02}" for number in range(30)]
 
 
-def submit_many(client: Client) -> list[UUID]:
-    return [client.submit([name]).id for name in MANY]
+def submit_many(client: DibsSync) -> list[JobSync]:
+    return [client.add(name) for name in MANY]
 
 
-def outcomes(client: Client, jobs: list[UUID]) -> list[object]:
-    return [(client.wait(job, timeout_s=30).result or {}).get("name") for job in jobs]
+def outcomes(client: DibsSync, jobs: list[JobSync]) -> list[object]:
+    ended = [client.job(job.id).outcome(timeout=30) for job in jobs]
+    return [outcome.row["name"] for outcome in ended if isinstance(outcome, Succeeded)]
 
 
 @pytest.fixture
@@ -50,10 +50,10 @@ def test_it_says_on_what_it_runs(data_dir: Path, path: str) -> None:
 
 def test_what_was_done_is_there_after_a_restart(data_dir: Path, path: str) -> None:
     with serve(data_dir, path=path) as first, first.client() as client:
-        job = client.submit(["Max"], wait_s=10)
+        job = client.add("Max", wait=10)
         assert first.stop() == 0
     with serve(data_dir, path=path) as second, second.client() as client:
-        assert client.job(job.id) == job
+        assert client.job(job.id).view == job.view
 
 
 def test_a_stop_finishes_what_is_queued_in_memory(data_dir: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_private_redis_that_dies_is_started_again(data_dir: Path, redis_path: 
             os.kill(redis_process(data_dir), signal.SIGKILL)
             running.until_log_says("is back, with all that was accepted")
         assert outcomes(client, jobs) == MANY
-        assert client.submit(["Max"], wait_s=20).status is Status.SUCCEEDED
+        assert client.add("Max", wait=20).status is Status.SUCCEEDED
         assert running.stop() == 0
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from shared.database import Database
 from shared.ids import new_bulk_id, new_id
-from shared.keys import Scope
 from shared.queue import Queue
+from shared.scopes import Scope
 from tests.build import names_of
 from tests.integration.test_access import METHODS, asking
 from tests.keys import bearer, make_key

@@ -9,10 +9,11 @@ from sqlalchemy import event, update
 
 from api.keyring import LOOK_AGAIN_S, Keyring, State
 from shared.database import Database, open_database
-from shared.keys import Scope, id_in
+from shared.keys import id_in
 from shared.models import KeyRow
 from shared.queue import Queue
 from shared.rates import Rate
+from shared.scopes import Scope
 from tests.build import make_settings
 from tests.keys import bearer, make_key, revoke, with_another_secret
 from tests.serving import read_keyring, serving

@@ -10,10 +10,10 @@ import pytest
 
 from api import bulk_door
 from shared.database import Database
-from shared.keys import Scope
 from shared.queue import Queue
 from shared.rates import Rate, Rates
 from shared.redis import open_redis
+from shared.scopes import Scope
 from tests.integration.test_access import asking
 from tests.keys import bearer, make_key
 from tests.serving import make_test_app, serving
