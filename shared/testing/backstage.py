@@ -49,10 +49,10 @@ class Elsewhere:
 
     def __init__(self, backstage: Backstage, target: Any) -> None:
         self._backstage = backstage
-        self._target = target
+        self.lent = target
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._target, name)
+        found = getattr(self.lent, name)
         if not callable(found):
             return found
         if name == "terminate":
@@ -60,7 +60,7 @@ class Elsewhere:
         return self._lent(found)
 
     def __await__(self) -> Any:
-        return self._awaited(_await(self._target)).__await__()
+        return self._awaited(_await(self.lent)).__await__()
 
     def _lent(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:

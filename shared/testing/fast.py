@@ -75,6 +75,7 @@ class FastDatabase:
         self._options = {k: v for k, v in options.items() if not k.startswith(("pool", "max_overflow", "isolation"))}
         self._backstage = backstage
         self._engine: AsyncEngine | None = None
+        self._savepoint = _Savepoint()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[tuple[AsyncEngine, Held]]:
@@ -92,6 +93,7 @@ class FastDatabase:
             yield AsyncEngine(self._engine.sync_engine.execution_options()), pool.held
         finally:
             pool.held.clear()
+            self._savepoint.forget()
             try:
                 await greenlet_spawn(connection.rollback)
             except DBAPIError:
@@ -106,7 +108,7 @@ class FastDatabase:
             await greenlet_spawn(engine.pool.end)
 
     async def _open(self) -> AsyncEngine:
-        options = {"poolclass": OneConnection, "pool_reset_on_return": None, **self._options}
+        options = {"poolclass": OneConnection, **self._options}
         is_sqlite = make_url(self._url).get_backend_name() == "sqlite"
         if not is_sqlite:
             options["connect_args"] = {**options.get("connect_args", {}), "async_creator_fn": self._connect}
@@ -115,7 +117,7 @@ class FastDatabase:
             mend_sqlite(engine.sync_engine, begins=False)
         async with engine.connect():
             pass  # the dialect asks the server what it is once, before the statements below are others
-        _use_savepoints(engine.sync_engine)
+        self._savepoint.take_over(engine.sync_engine)
         return engine
 
     async def _connect(self, *args: Any, **kwargs: Any) -> Any:
@@ -132,18 +134,35 @@ def _run(connection: DBAPIConnection, statement: str) -> None:
     cursor.close()
 
 
-def _use_savepoints(engine: Engine) -> None:
-    """Let the dialect's own hooks for the ends of a transaction work on a savepoint; there is one at a time."""
-    dialect: Any = engine.dialect
-    dialect.do_begin = lambda connection: _run(connection, f"SAVEPOINT {SAVEPOINT}")
-    dialect.do_commit = lambda connection: _run(connection, f"RELEASE SAVEPOINT {SAVEPOINT}")
-    dialect.do_rollback = _roll_back_to_savepoint
-    dialect.set_isolation_level = _refuse_isolation
+class _Savepoint:
+    """What the dialect takes for a transaction: a savepoint, one at a time, inside of the test's transaction."""
 
+    def __init__(self) -> None:
+        self._is_open = False
 
-def _roll_back_to_savepoint(connection: DBAPIConnection) -> None:
-    _run(connection, f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-    _run(connection, f"RELEASE SAVEPOINT {SAVEPOINT}")
+    def begin(self, connection: DBAPIConnection) -> None:
+        _run(connection, f"SAVEPOINT {SAVEPOINT}")
+        self._is_open = True
+
+    def commit(self, connection: DBAPIConnection) -> None:
+        _run(connection, f"RELEASE SAVEPOINT {SAVEPOINT}")
+        self._is_open = False
+
+    def roll_back(self, connection: DBAPIConnection) -> None:
+        """The pool calls this too, for each connection that comes back, whether something is open or not."""
+        if self._is_open:
+            _run(connection, f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
+            _run(connection, f"RELEASE SAVEPOINT {SAVEPOINT}")
+            self._is_open = False
+
+    def forget(self) -> None:
+        self._is_open = False
+
+    def take_over(self, engine: Engine) -> None:
+        """Stand in for the dialect's own hooks."""
+        dialect: Any = engine.dialect
+        dialect.do_begin, dialect.do_commit, dialect.do_rollback = self.begin, self.commit, self.roll_back
+        dialect.set_isolation_level = _refuse_isolation
 
 
 def _refuse_isolation(_connection: DBAPIConnection, level: str) -> None:

@@ -6,7 +6,7 @@ with dibs and pytest-asyncio, and SQLAlchemy, asyncpg, FastAPI, arq and fakeredi
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -268,13 +268,15 @@ def dibs_faults() -> Iterator[Faults]:
 
 
 @pytest_asyncio.fixture
-async def dibs_sent(request: pytest.FixtureRequest) -> AsyncIterator[Sent]:
-    """What the driver sent to the database, `BEGIN` and `ROLLBACK` included: `dibs_sent.outline`."""
+async def dibs_sent(dibs_choice: Choice, dibs_engine: AsyncEngine) -> AsyncIterator[Sent]:
+    """What the driver really sent to the database, `BEGIN` and `ROLLBACK` included: `dibs_sent.outline`."""
     from shared.testing.sent import Sent
 
     sent = Sent()
-    with sent.listening():
-        yield sent
+    listening = sent.listening_to(dibs_engine) if dibs_choice.mode == "fast" else AsyncExitStack()
+    async with listening:
+        with sent.listening():
+            yield sent
 
 
 @pytest_asyncio.fixture

@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
+from weakref import WeakSet
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import MissingGreenlet
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_
 
 from shared.testing.places import place
@@ -88,6 +89,7 @@ class Points:
 
     def __init__(self) -> None:
         self._armed: list[_Armed] = []
+        self._committed: WeakSet[Session] = WeakSet()
 
     def meet(self, point: Point, *, table: str | None = None, parties: int = 2, within_s: float = 5) -> None:
         """Let the next `parties` that come to `point` wait for each other, then all go on.
@@ -150,7 +152,8 @@ class Points:
             (Session, "before_flush", lambda *_: self._at("before flush")),
             (Session, "after_flush", lambda *_: self._at("after flush")),
             (Session, "before_commit", lambda *_: self._at("before commit")),
-            (Session, "after_commit", lambda *_: self._at("after commit")),
+            (Session, "after_commit", self._committed.add),
+            (Session, "after_transaction_end", self._after_transaction),
             (Session, "after_rollback", lambda *_: self._at("after rollback")),
             (Engine, "before_cursor_execute", self._before_statement),
             (Engine, "after_cursor_execute", self._after_statement),
@@ -162,6 +165,12 @@ class Points:
         finally:
             for target, name, listener in listeners:
                 event.remove(target, name, listener)
+
+    def _after_transaction(self, session: Session, transaction: SessionTransaction) -> None:
+        """After a commit, once the connection is back in its pool: raised at the commit itself, it would be lost."""
+        if transaction.parent is None and session in self._committed:
+            self._committed.discard(session)
+            self._at("after commit")
 
     def _before_statement(self, _conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self._at(f"before {_verb(statement)}", statement)

@@ -11,6 +11,7 @@ import fakeredis
 from arq.connections import ArqRedis
 from arq.constants import default_queue_name, in_progress_key_prefix, job_key_prefix, retry_key_prefix
 from arq.jobs import Job, deserialize_job
+from arq.utils import timestamp_ms
 from arq.worker import Function, JobExecutionFailed, Retry, RetryJob, Worker, func, get_kwargs
 
 from shared.testing.clock import Clock
@@ -32,6 +33,10 @@ class Enqueued:
     kwargs: dict[str, Any]
     due: dt.datetime
     tries: int
+
+    def has(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Whether it was enqueued with these `args`, if there are any, and with `kwargs` among its own."""
+        return args in ((), self.args) and all(self.kwargs.get(name, ...) == value for name, value in kwargs.items())
 
     def __str__(self) -> str:
         given = [*map(repr, self.args), *(f"{name}={value!r}" for name, value in self.kwargs.items())]
@@ -80,7 +85,7 @@ class ArqQueue:
         """
         name = function if isinstance(function, str) else function.__qualname__
         queued = await self.jobs()
-        found = [j for j in queued if j.function == name and args in {(), j.args} and kwargs.items() <= j.kwargs.items()]
+        found = [job for job in queued if job.function == name and job.has(args, kwargs)]
         if (not found) if times is None else len(found) != times:
             wanted = Enqueued("", name, args, kwargs, self._clock.now(), 0)
             there = "\n  ".join(map(str, queued)) or "nothing"
@@ -128,8 +133,7 @@ class ArqQueue:
             await worker.pool.connection_pool.disconnect()
 
     async def _due(self) -> list[bytes]:
-        now_ms = int(self._clock.now().timestamp() * 1000)
-        ready = await self.redis.zrangebyscore(self.name, float("-inf"), now_ms)
+        ready = await self.redis.zrangebyscore(self.name, float("-inf"), timestamp_ms())
         return [raw for raw in ready if not await self.redis.exists(in_progress_key_prefix + raw.decode())]
 
     async def _run(self, due: Sequence[bytes]) -> None:

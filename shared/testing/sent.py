@@ -1,8 +1,8 @@
 """What the driver really sent to the database, BEGIN and ROLLBACK included."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from sqlalchemy import Pool, event
@@ -42,18 +42,52 @@ class Sent:
         finally:
             event.remove(Pool, "connect", self._connected)
 
-    async def listen_to(self, engine: AsyncEngine) -> None:
+    @asynccontextmanager
+    async def listening_to(self, engine: AsyncEngine) -> AsyncIterator[None]:
         """To a connection that is open already, as that of the fast mode is."""
         async with engine.connect() as connection:
-            raw = await connection.get_raw_connection()
-            await greenlet_spawn(self._connected, raw.dbapi_connection, None)
+            adapted = (await connection.get_raw_connection()).dbapi_connection
+        await greenlet_spawn(self._connected, adapted, None)
+        try:
+            yield
+        finally:
+            await greenlet_spawn(self._left, adapted)
 
     def _connected(self, connection: Any, _entry: Any) -> None:
         driver = connection.driver_connection
         if hasattr(driver, "set_trace_callback"):
             await_(driver.set_trace_callback(self.note))
         else:
-            driver.add_query_logger(self._logged)
+            driver = getattr(driver, "lent", driver)
+            driver._protocol = _Overheard(driver._protocol, self.note)
 
-    def _logged(self, record: Any) -> None:
-        self.note(record.query)
+    def _left(self, connection: Any) -> None:
+        driver = connection.driver_connection
+        if hasattr(driver, "set_trace_callback"):
+            await_(driver.set_trace_callback(None))
+        else:
+            driver = getattr(driver, "lent", driver)
+            driver._protocol = driver._protocol.overheard
+
+
+class _Overheard:
+    """asyncpg's protocol, with an ear on it: its own query loggers hear nothing of prepared statements."""
+
+    def __init__(self, overheard: Any, note: Callable[[str], None]) -> None:
+        self.overheard = overheard
+        self._note = note
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.overheard, name)
+
+    def query(self, query: str, *args: Any) -> Any:
+        self._note(query)
+        return self.overheard.query(query, *args)
+
+    def bind_execute(self, state: Any, *args: Any, **kwargs: Any) -> Any:
+        self._note(state.query)
+        return self.overheard.bind_execute(state, *args, **kwargs)
+
+    def bind_execute_many(self, state: Any, *args: Any, **kwargs: Any) -> Any:
+        self._note(state.query)
+        return self.overheard.bind_execute_many(state, *args, **kwargs)

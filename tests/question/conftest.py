@@ -1,12 +1,13 @@
-"""What the kit needs to know of the question's application, and nothing else."""
+"""What the kit needs to know of the question's application, and what the ways out send without the kit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import MetaData
 
+from shared.testing.sent import Sent
 from tests.question.database import Base, get_async_db_session
 from tests.question.main import app
 
@@ -24,3 +25,11 @@ def dibs_app() -> FastAPI:
 @pytest.fixture
 def dibs_session_dependency() -> Callable[..., Any]:
     return get_async_db_session
+
+
+@pytest.fixture
+def sent() -> Iterator[Sent]:
+    """What any engine sends; `dibs_sent` is for the kit's own."""
+    sent = Sent()
+    with sent.listening():
+        yield sent

@@ -1,14 +1,10 @@
 """The question's test with the kit's client: on each database, in each mode."""
 
-from collections.abc import Callable
-
 import httpx
 import pytest
-from sqlalchemy import MetaData, select
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from shared.testing.templates import Migrate, create_all
-from tests.question.database import Animal, Base
+from shared.testing.choice import Choice
+from shared.testing.sent import Sent
 
 pytestmark = pytest.mark.dibs(database=["sqlite", "memory", "postgresql"], mode=["engine", "fast"])
 
@@ -19,3 +15,18 @@ async def test_a_taken_name_is_followed_by_the_next(dibs_client: httpx.AsyncClie
 
     response = await dibs_client.post("/add")  # Max is taken: the insert fails, is rolled back, and retried
     assert response.json() == "Cody"
+
+
+async def test_what_is_sent(dibs_client: httpx.AsyncClient, dibs_sent: Sent, dibs_choice: Choice) -> None:
+    await dibs_client.post("/add")
+    dibs_sent.clear()
+    await dibs_client.post("/add")
+    begin, rollback, commit = {
+        "engine": (["BEGIN"], ["ROLLBACK"], ["COMMIT"]),
+        "fast": (
+            ["SAVEPOINT dibs_test"],
+            ["ROLLBACK TO SAVEPOINT dibs_test", "RELEASE SAVEPOINT dibs_test"],
+            ["RELEASE SAVEPOINT dibs_test"],
+        ),
+    }[dibs_choice.mode]
+    assert dibs_sent.outline == [*begin, "INSERT", *rollback, *begin, "INSERT", *commit]
