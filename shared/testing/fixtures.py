@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
     from shared.testing.clock import Clock
-    from shared.testing.fast import FastDatabase
     from shared.testing.faults import Faults
     from shared.testing.points import Points
     from shared.testing.queue import ArqQueue
     from shared.testing.sent import Sent
+    from shared.testing.servers import Servers
     from shared.testing.templates import Migrate, Templates
 
 
@@ -39,25 +39,25 @@ def _override(name: str, example: str) -> pytest.UsageError:
 # What a project overrides in its conftest.py.
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def dibs_metadata() -> MetaData:
     """Override: the `MetaData` of your models, whose tables are created once for the session."""
     raise _override("dibs_metadata", "`return Base.metadata`")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def dibs_migrate(request: pytest.FixtureRequest) -> Migrate:
-    """Override: what brings an empty database to your schema, called once with its URL.
+    """Override, with scope="session": a callable that brings the empty database at a URL to your schema.
 
-    Synchronous (Alembic's `command.upgrade`; it runs in a thread) or not. Else the tables of `dibs_metadata` are
-    created.
+    Synchronous (Alembic's `command.upgrade`; it runs in a thread) or not, and called once for each kind of database.
+    Without it the tables of `dibs_metadata` are created.
     """
     from shared.testing.templates import create_all
 
     return create_all(request.getfixturevalue("dibs_metadata"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def dibs_engine_options() -> Mapping[str, Any]:
     """Override: what your application gives to `create_async_engine` besides the URL."""
     return {}
@@ -100,20 +100,23 @@ def dibs_choice(request: pytest.FixtureRequest) -> Choice:
 
 
 @pytest.fixture(scope="session")
-def dibs_templates(
-    dibs_migrate: Migrate, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Templates]:
-    """Makes databases with your schema: `with dibs_templates.clone("postgresql") as url`. Each is dropped again."""
-    from shared.testing.templates import Templates
+def dibs_servers(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The session's PostgreSQL, started when it is first needed: `dibs_servers.postgres`."""
+    from shared.testing.servers import Servers
 
-    with ExitStack() as stack:
-        made = Templates(dibs_migrate, tmp_path_factory.mktemp("dibs"), postgres_url(request.config))
-        stack.callback(made.close)
-        yield made
+    servers = Servers(tmp_path_factory.mktemp("dibs"), postgres_url(request.config))
+    yield servers
+    servers.close()
 
 
 @pytest.fixture
-def dibs_url(dibs_choice: Choice, dibs_templates: Templates, request: pytest.FixtureRequest) -> Iterator[str]:
+def dibs_templates(dibs_servers: Servers, dibs_migrate: Migrate) -> Templates:
+    """Makes databases with your schema: `with dibs_templates.clone("postgresql") as url`. Each is dropped again."""
+    return dibs_servers.templates(dibs_migrate)
+
+
+@pytest.fixture
+def dibs_url(dibs_choice: Choice, dibs_templates: Templates) -> Iterator[str]:
     """The URL of the test's database, for code that opens its own engine. Not there in the fast mode."""
     if dibs_choice.mode == "fast":
         from shared.testing.fast import NotInFastMode
@@ -123,29 +126,12 @@ def dibs_url(dibs_choice: Choice, dibs_templates: Templates, request: pytest.Fix
         yield url
 
 
-@pytest.fixture(scope="session")
-def _dibs_fast(
-    dibs_templates: Templates, dibs_engine_options: Mapping[str, Any]
-) -> Iterator[Callable[[Choice], FastDatabase]]:
-    """The databases of the fast mode, each with its one connection, for as long as the session lasts."""
-    from shared.testing.fast import FastDatabase
-
-    made: dict[str, FastDatabase] = {}
-    with ExitStack() as stack:
-
-        def of(choice: Choice) -> FastDatabase:
-            if choice.database not in made:
-                url = stack.enter_context(dibs_templates.clone(choice.database))
-                made[choice.database] = FastDatabase(url, dibs_engine_options, dibs_templates.backstage)
-                stack.callback(lambda: dibs_templates.backstage.run(made[choice.database].close()))
-            return made[choice.database]
-
-        yield of
-
-
 @pytest_asyncio.fixture
 async def dibs_engine(
-    dibs_choice: Choice, dibs_engine_options: Mapping[str, Any], request: pytest.FixtureRequest
+    dibs_choice: Choice,
+    dibs_templates: Templates,
+    dibs_engine_options: Mapping[str, Any],
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[AsyncEngine]:
     """The test's engine. Whatever the code under test commits by it is gone when the test is over.
 
@@ -157,7 +143,7 @@ async def dibs_engine(
     from shared.testing.leaks import check_connections
 
     if dibs_choice.mode == "fast":
-        context = request.getfixturevalue("_dibs_fast")(dibs_choice).transaction()
+        context = dibs_templates.fast(dibs_choice.database, dibs_engine_options).transaction()
     else:
         context = opened_engine(request.getfixturevalue("dibs_url"), dibs_engine_options)
     async with context as (engine, held):
@@ -271,6 +257,7 @@ def dibs_faults() -> Iterator[Faults]:
 async def dibs_sent(dibs_choice: Choice, dibs_engine: AsyncEngine) -> AsyncIterator[Sent]:
     """What the driver really sent to the database, `BEGIN` and `ROLLBACK` included: `dibs_sent.outline`."""
     from shared.testing.sent import Sent
+    from shared.testing.servers import Servers
 
     sent = Sent()
     listening = sent.listening_to(dibs_engine) if dibs_choice.mode == "fast" else AsyncExitStack()

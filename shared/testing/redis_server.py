@@ -22,9 +22,13 @@ def redis_program() -> str:
 
 
 class PrivateRedis:
-    """A Redis of its own that keeps every write on disk; `with` starts it, and at the end stops and removes it."""
+    """A Redis of its own that keeps every write on disk; `with` starts it, and at the end stops and removes it.
 
-    def __init__(self) -> None:
+    `options` are those of redis-server.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
         self._program = redis_program()
         self._directory = Path(tempfile.mkdtemp(prefix="dibs-redis-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,7 +43,7 @@ class PrivateRedis:
             [
                 self._program, "--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._directory),
                 "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--databases", "10000",
-                "--logfile", str(self._directory / "log"),
+                "--logfile", str(self._directory / "log"), *self._options,
             ],
             start_new_session=True,
         )  # fmt: skip

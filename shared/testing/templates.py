@@ -4,55 +4,54 @@ import asyncio
 import inspect
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import asyncpg
-from sqlalchemy import URL, MetaData, NullPool, make_url
+from sqlalchemy import MetaData, NullPool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from shared.testing.backstage import Backstage
 from shared.testing.choice import DatabaseName
-from shared.testing.postgres_server import PrivatePostgres
+from shared.testing.fast import FastDatabase
 from shared.testing.sqlite import prepare_sqlite
+
+if TYPE_CHECKING:
+    from shared.testing.servers import Servers
 
 Migrate = Callable[[str], Awaitable[None] | None]
 """Brings the empty database at a URL to the schema of the tests."""
 
 
-def create_all(*metadata: MetaData) -> Migrate:
-    """A `Migrate` that creates the tables of `metadata`."""
+@dataclass(frozen=True, eq=True)
+class CreateAll:
+    """A `Migrate` that creates the tables of some metadata; equal for the same ones."""
 
-    async def migrate(url: str) -> None:
+    metadata: tuple[MetaData, ...]
+
+    async def __call__(self, url: str) -> None:
         engine = create_async_engine(url, poolclass=NullPool)
         async with engine.begin() as connection:
-            for one in metadata:
+            for one in self.metadata:
                 await connection.run_sync(one.create_all)
         await engine.dispose()
 
-    return migrate
+
+def create_all(*metadata: MetaData) -> Migrate:
+    """A `Migrate` that creates the tables of `metadata`."""
+    return CreateAll(metadata)
 
 
 class Templates:
-    """Makes databases of the same schema, quickly: each is a copy of one that was migrated when first asked for.
+    """Makes databases of one schema, quickly: each is a copy of one that was migrated when it was first asked for."""
 
-    Without a `postgres_url` a private cluster is started when PostgreSQL is first asked for; the test that asks is
-    skipped where there are no programs for it.
-    """
-
-    def __init__(self, migrate: Migrate, directory: Path, postgres_url: str | None = None) -> None:
+    def __init__(self, servers: "Servers", migrate: Migrate) -> None:
+        self._servers = servers
         self._migrate = migrate
-        self._directory = directory
-        self._given_url = postgres_url
-        self._stack = ExitStack()
-        self.backstage = self._stack.enter_context(_opened_backstage())
-
-    def close(self) -> None:
-        self._stack.close()
+        self._fast: dict[str, FastDatabase] = {}
 
     @contextmanager
     def clone(self, database: DatabaseName) -> Iterator[str]:
@@ -61,56 +60,45 @@ class Templates:
         with make() as url:
             yield url
 
-    @cached_property
-    def server(self) -> PrivatePostgres:
-        """The private cluster of this session. Who stops it takes it away from all tests that follow."""
-        return self._stack.enter_context(PrivatePostgres())
-
-    @cached_property
-    def server_url(self) -> URL:
-        """A database of the server from which others can be created."""
-        return make_url(self._given_url).set(drivername=PG) if self._given_url else make_url(self.server.url())
-
-    def sql(self, statement: str) -> None:
-        """Run `statement` on the server, outside of any transaction."""
-        self.backstage.run(self._admin.execute(statement))
-
-    @cached_property
-    def _admin(self) -> Any:
-        dsn = self.server_url.set(drivername="postgresql").render_as_string(hide_password=False)
-        admin = self.backstage.run(asyncpg.connect(dsn))
-        self._stack.callback(lambda: self.backstage.run(admin.close()))
-        return admin
+    def fast(self, database: DatabaseName, options: Mapping[str, Any]) -> FastDatabase:
+        """A copy with one connection, for all tests of the session that want it with these options of an engine."""
+        key = f"{database} {sorted(options.items())}"
+        if key not in self._fast:
+            backstage, stack = self._servers.backstage, self._servers.stack
+            made = FastDatabase(stack.enter_context(self.clone(database)), options, backstage)
+            stack.callback(lambda: backstage.run(made.close()))
+            self._fast[key] = made
+        return self._fast[key]
 
     @cached_property
     def _postgres_template(self) -> str:
         name = f"dibs_template_{uuid4().hex}"
-        self.sql(f"CREATE DATABASE {name}")
-        self._stack.callback(self.sql, f"DROP DATABASE {name} WITH (FORCE)")
+        self._servers.sql(f"CREATE DATABASE {name}")
+        self._servers.stack.callback(self._servers.sql, f"DROP DATABASE {name} WITH (FORCE)")
         self._migrated(self._url_of(name))
         return name
 
     @cached_property
     def _copy(self) -> str:
         """Since PostgreSQL 15 a copy is logged page by page unless told otherwise; files are quicker without fsync."""
-        return " STRATEGY file_copy" if self._admin.get_server_version() >= (15,) else ""
+        return " STRATEGY file_copy" if self._servers.has_copy_strategies else ""
 
     @contextmanager
     def _postgres(self) -> Iterator[str]:
         name = f"dibs_{uuid4().hex}"
         template = self._postgres_template
-        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}{self._copy}")
+        self._servers.sql(f"CREATE DATABASE {name} TEMPLATE {template}{self._copy}")
         try:
             yield self._url_of(name)
         finally:
-            self.sql(f"DROP DATABASE {name} WITH (FORCE)")
+            self._servers.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _url_of(self, database: str) -> str:
-        return self.server_url.set(database=database).render_as_string(hide_password=False)
+        return self._servers.postgres_url.set(database=database).render_as_string(hide_password=False)
 
     @cached_property
     def _sqlite_template(self) -> Path:
-        path = self._directory / "template.db"
+        path = self._servers.directory / f"template-{uuid4().hex}.db"
         prepare_sqlite(path)
         self._migrated(f"sqlite+aiosqlite:///{path}")
         with closing(sqlite3.connect(path)) as connection:
@@ -119,7 +107,7 @@ class Templates:
 
     @contextmanager
     def _file(self) -> Iterator[str]:
-        path = self._directory / f"{uuid4().hex}.db"
+        path = self._servers.directory / f"{uuid4().hex}.db"
         shutil.copyfile(self._sqlite_template, path)
         try:
             yield f"sqlite+aiosqlite:///{path}"
@@ -139,26 +127,15 @@ class Templates:
             yield f"sqlite+aiosqlite:///{name}&uri=true"
 
     def _migrated(self, url: str) -> None:
-        self.backstage.run(_call(self._migrate, url))
-
-
-PG = "postgresql+asyncpg"
+        self._servers.backstage.run(_call(self._migrate, url))
 
 
 async def _call(migrate: Migrate, url: str) -> None:
     """In a thread where it is synchronous: it may well run a loop of its own, as Alembic's env.py does."""
-    if inspect.iscoroutinefunction(migrate):
-        await migrate(url)
-        return
-    done = await asyncio.to_thread(migrate, url)
+    call = getattr(migrate, "__call__", migrate)  # noqa: B004  # an object with an asynchronous __call__ is one too
+    if inspect.iscoroutinefunction(migrate) or inspect.iscoroutinefunction(call):
+        done = migrate(url)
+    else:
+        done = await asyncio.to_thread(migrate, url)
     if done is not None:
         await done
-
-
-@contextmanager
-def _opened_backstage() -> Iterator[Backstage]:
-    backstage = Backstage()
-    try:
-        yield backstage
-    finally:
-        backstage.close()

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import MetaData
 
 from shared.testing.sent import Sent
+from shared.testing.templates import Migrate, create_all
 from tests.question.database import Base, get_async_db_session
 from tests.question.main import app
 
 
-@pytest.fixture(scope="session")
-def dibs_metadata() -> MetaData:
-    return Base.metadata
+@pytest.fixture
+def dibs_migrate() -> Migrate:
+    return create_all(Base.metadata)  # tests/conftest.py has dibs's own; elsewhere dibs_metadata is enough
 
 
 @pytest.fixture
