@@ -17,7 +17,7 @@ Held = dict[ConnectionPoolEntry, str]
 """Connections that were taken from a pool and not returned, and where they were taken."""
 
 
-class OtherLoop(RuntimeError):
+class OtherLoop(RuntimeError):  # noqa: N818
     """A connection is wanted in another event loop than the fixture's: both need the same `loop_scope`."""
 
 
@@ -72,6 +72,6 @@ def _hold_to_loop(engine: AsyncEngine) -> None:
     def _connecting(*_: Any) -> None:
         if asyncio.get_running_loop() is not loop:
             raise OtherLoop(
-                "this engine was made in another event loop: let asyncio_default_fixture_loop_scope and "
-                "asyncio_default_test_loop_scope be the same, and let pytest-asyncio run the test, not anyio"
+                "this engine was made in another event loop than the one that uses it: "
+                "let asyncio_default_fixture_loop_scope and asyncio_default_test_loop_scope be the same"
             )

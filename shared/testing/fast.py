@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, Pool
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.util import greenlet_spawn
 
 from shared.testing.backstage import Backstage, Elsewhere
@@ -27,11 +27,11 @@ from shared.testing.sqlite import mend_sqlite
 SAVEPOINT = "dibs_test"
 
 
-class TwoAtOnce(RuntimeError):
+class TwoAtOnce(RuntimeError):  # noqa: N818
     """Two sessions or connections were open at once; the fast mode has one connection for all of them."""
 
 
-class NotInFastMode(RuntimeError):
+class NotInFastMode(RuntimeError):  # noqa: N818
     """What was asked for needs connections of its own: `pytest.mark.dibs(mode="engine")`."""
 
 
@@ -60,7 +60,7 @@ class OneConnection(StaticPool):
     def dispose(self) -> None:
         """Whoever disposes of the engine, as an application does that shuts down, leaves the connection."""
 
-    def recreate(self) -> Pool:
+    def recreate(self) -> StaticPool:
         return self
 
     def end(self) -> None:
@@ -92,14 +92,22 @@ class FastDatabase:
             # Listeners that the test adds are the test's own: on an engine of its own, with the same pool.
             yield AsyncEngine(self._engine.sync_engine.execution_options()), pool.held
         finally:
-            pool.held.clear()
             self._savepoint.forget()
-            try:
-                await greenlet_spawn(connection.rollback)
-            except DBAPIError:
-                pool.connection.invalidate()
-            if pool.connection.dbapi_connection is not connection:
-                await self.close()  # it was lost, and with it all that the test did; the next test opens another
+            if not await self._rolled_back(pool, connection):
+                await self.close()  # and with it all that the test did is gone; the next test opens another
+
+    async def _rolled_back(self, pool: OneConnection, connection: DBAPIConnection) -> bool:
+        """Whether the one connection is as it was before the test: not lost, and not held by anybody any more."""
+        for entry in list(pool.held):
+            await greenlet_spawn(entry.invalidate)
+            pool.held.clear()
+        if pool.connection.dbapi_connection is not connection:
+            return False
+        try:
+            await greenlet_spawn(connection.rollback)
+        except DBAPIError:
+            return False
+        return True
 
     async def close(self) -> None:
         engine, self._engine = self._engine, None

@@ -5,6 +5,7 @@ class, SQLSTATE, the aborted transaction are the real ones. SQLite cannot be ask
 exception is made, with SQLite's code; like SQLite's own it undoes the statement and leaves the transaction open.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import asyncpg
-from sqlalchemy import Engine, Table, UniqueConstraint, event
+from sqlalchemy import Engine, Select, Table, UniqueConstraint, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 from sqlalchemy.util import await_
@@ -42,7 +43,9 @@ CODES: dict[FaultName, _Code] = {
     "lock timeout": _Code(
         "55P03", "canceling statement due to lock timeout", "SQLITE_BUSY_TIMEOUT", 773, "database is locked"
     ),
-    "taken name": _Code("23505", "duplicate key value violates unique constraint", "SQLITE_CONSTRAINT_UNIQUE", 2067, ""),
+    "taken name": _Code(
+        "23505", "duplicate key value violates unique constraint", "SQLITE_CONSTRAINT_UNIQUE", 2067, ""
+    ),
     "lost connection": _Code("57P01", "", "SQLITE_IOERR", 10, "disk I/O error"),
 }
 """PostgreSQL, Appendix A, and sqlite.org/rescode.html. SQLite answers to a deadlock with "busy", and the nearest that
@@ -76,7 +79,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._armed: list[_Armed] = []
-        self._flushing: set[Session] = set()
+        self._flushing: dict[Session, asyncio.Task[Any] | None] = {}
 
     def next_flush(self, fault: FaultName, *, table: str | None = None) -> None:
         """The first statement that a session's next flush sends, of `table` if it is given, meets `fault`."""
@@ -104,9 +107,9 @@ class Faults:
     def listening(self) -> Iterator[None]:
         """To every session and every engine of this process."""
         listeners: list[tuple[Any, str, Callable[..., None]]] = [
-            (Session, "before_flush", lambda session, *_: self._flushing.add(session)),
-            (Session, "after_flush", lambda session, *_: self._flushing.discard(session)),
-            (Session, "after_soft_rollback", lambda session, *_: self._flushing.discard(session)),
+            (Session, "before_flush", self._before_flush),
+            (Session, "after_flush", self._after_flush),
+            (Session, "after_soft_rollback", self._after_flush),
             (Engine, "before_cursor_execute", self._before_statement),
             (Engine, "commit", self._before_commit),
         ]
@@ -118,12 +121,18 @@ class Faults:
             for target, name, listener in listeners:
                 event.remove(target, name, listener)
 
+    def _before_flush(self, session: Session, *_: Any) -> None:
+        self._flushing[session] = asyncio.current_task()
+
+    def _after_flush(self, session: Session, *_: Any) -> None:
+        self._flushing.pop(session, None)
+
     def _before_statement(self, conn: Connection, cursor: Any, statement: str, _p: Any, context: Any, _m: Any) -> None:
         verb = statement.split(maxsplit=1)[0].lower() if statement.strip() else ""
         table = _table_of(context)
         name = None if table is None else str(table.name)
         for armed in self._armed:
-            if armed.takes(verb, name, in_flush=bool(self._flushing)):
+            if armed.takes(verb, name, in_flush=asyncio.current_task() in self._flushing.values()):
                 armed.happened = True
                 _fail_once(conn, cursor, armed.fault, table)
                 return
@@ -132,8 +141,6 @@ class Faults:
         for armed in self._armed:
             if armed.at_commit and not armed.happened:
                 armed.happened = True
-                cursor: list[Any] = []
-                event.listen(conn, "before_cursor_execute", lambda *a: cursor.append(a[1]), once=True)
                 _fail_once(conn, None, armed.fault, None)
                 conn.exec_driver_sql("SELECT 1")
                 return
@@ -219,5 +226,5 @@ def _table_of(context: Any) -> Table | None:
     statement = getattr(getattr(context, "compiled", None), "statement", None)
     if isinstance(table := getattr(statement, "table", None), Table):
         return table
-    froms = statement.get_final_froms() if hasattr(statement, "get_final_froms") else []
+    froms = statement.get_final_froms() if isinstance(statement, Select) else []
     return next((found for found in froms if isinstance(found, Table)), None)

@@ -6,8 +6,8 @@ with dibs and pytest-asyncio, and SQLAlchemy, asyncpg, FastAPI, arq and fakeredi
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 
 def _override(name: str, example: str) -> pytest.UsageError:
-    return pytest.UsageError(f"the test kit of dibs needs to know: override {name} in your conftest.py, as in {example}")
+    return pytest.UsageError(
+        f"the test kit of dibs needs to know: override {name} in your conftest.py, as in {example}"
+    )
 
 
 # What a project overrides in its conftest.py.
@@ -154,7 +156,7 @@ async def dibs_engine(
 
 @pytest.fixture
 def dibs_sessions(dibs_engine: AsyncEngine) -> async_sessionmaker[AsyncSession]:
-    """Makes sessions on `dibs_engine`: `async with dibs_sessions() as session`, or `dibs_sessions.begin()`.
+    """The factory of sessions on `dibs_engine`; take one for each unit of work, as the application does.
 
     There is no fixture that is a session, on purpose: one that the test and a route share is how the rollback of the
     one closes the transaction of the other.
@@ -215,7 +217,10 @@ async def dibs_queue(
 
 @pytest.fixture
 def dibs_clock() -> Iterator[Clock]:
-    """`dibs_clock.move(seconds=30)`: delayed jobs are due, leases and keys of `dibs_redis` expire, sleepers wake."""
+    """Moves the time: after `dibs_clock.move(seconds=30)` delayed jobs are due, leases expire, sleepers wake.
+
+    It is the time of this process: `time.time`, `datetime.now`, fakeredis and the timers of asyncio's own loop.
+    """
     from shared.testing.clock import Clock
 
     clock = Clock()
@@ -257,7 +262,6 @@ def dibs_faults() -> Iterator[Faults]:
 async def dibs_sent(dibs_choice: Choice, dibs_engine: AsyncEngine) -> AsyncIterator[Sent]:
     """What the driver really sent to the database, `BEGIN` and `ROLLBACK` included: `dibs_sent.outline`."""
     from shared.testing.sent import Sent
-    from shared.testing.servers import Servers
 
     sent = Sent()
     listening = sent.listening_to(dibs_engine) if dibs_choice.mode == "fast" else AsyncExitStack()

@@ -11,7 +11,7 @@ FOR_EVER = -1
 """Redis's answer where a key has no time to live."""
 
 
-class Leaked(AssertionError):
+class Leaked(AssertionError):  # noqa: N818
     """Something was left behind; the text says what, and where it was taken."""
 
 
@@ -19,7 +19,9 @@ def check_connections(held: Held) -> None:
     """Raises `Leaked` where a connection, and so perhaps a transaction, was not returned."""
     if held:
         places = "\n  ".join(held.values())
-        raise Leaked(f"{len(held)} connections were not returned, each with its transaction; they were taken at\n  {places}")
+        raise Leaked(
+            f"{len(held)} connections were not returned, each with its transaction; they were taken at\n  {places}"
+        )
 
 
 async def check_keys(redis: Redis) -> None:
@@ -31,7 +33,7 @@ async def check_keys(redis: Redis) -> None:
 
 
 def running_tasks() -> set["asyncio.Task[object]"]:
-    return {task for task in asyncio.all_tasks() if not task.done()} - {asyncio.current_task()}  # type: ignore[arg-type]  # a coroutine that asks has a task
+    return {task for task in asyncio.all_tasks() if not task.done()} - {asyncio.current_task()}
 
 
 async def check_tasks(before: Iterable["asyncio.Task[object]"]) -> None:

@@ -49,11 +49,11 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 def _shielded_from(task: "asyncio.Task[Any]") -> "asyncio.Task[Any] | None":
     """Who waits for `task` behind `asyncio.shield`: `async with sessions.begin()` commits in a task of its own."""
-    for callback, *_ in getattr(task, "_callbacks", None) or ():
+    for callback, _ in getattr(task, "_callbacks", None) or ():
         for cell in getattr(callback, "__closure__", None) or ():
             outer = cell.cell_contents
             if isinstance(outer, asyncio.Future):
-                for wakeup, *_ in getattr(outer, "_callbacks", None) or ():
+                for wakeup, _context in getattr(outer, "_callbacks", None) or ():
                     waiter = getattr(wakeup, "__self__", None)
                     if isinstance(waiter, asyncio.Task):
                         return waiter

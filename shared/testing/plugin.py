@@ -10,6 +10,7 @@ import pytest
 from shared.testing.choice import DATABASES, MARKER, MODES, POSTGRES_URL, choices
 
 FIXTURES = "shared.testing.fixtures"
+RUNNER = "pytest_asyncio.plugin"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{MARKER}(database, mode, lifespan): what a test of the kit runs on, and whether the app starts up"
     )
-    if config.pluginmanager.hasplugin("asyncio"):
+    if any(getattr(plugin, "__name__", None) == RUNNER for plugin in config.pluginmanager.get_plugins()):
         config.pluginmanager.import_plugin(FIXTURES)
 
 

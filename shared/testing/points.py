@@ -35,7 +35,7 @@ class Killed(BaseException):
     """
 
 
-class NeverHappened(AssertionError):
+class NeverHappened(AssertionError):  # noqa: N818
     """What the test prepared did not come to pass: nobody was where it waited."""
 
 
@@ -190,4 +190,6 @@ def _wait(awaited: Callable[[], Any]) -> None:
         await_(coroutine)
     except MissingGreenlet:
         coroutine.close()
-        raise RuntimeError("only sessions of asyncio can be made to wait; a synchronous one would block the loop") from None
+        raise RuntimeError(
+            "only sessions of asyncio can be made to wait; a synchronous one would block the loop"
+        ) from None

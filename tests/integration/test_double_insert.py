@@ -34,9 +34,7 @@ class TestTheNaiveWorker:
     def dibs_worker_settings(self, dibs_sessions: Sessions) -> Mapping[str, Any]:
         return {"functions": [add], "ctx": {"sessions": dibs_sessions}}
 
-    async def test_it_inserts_twice(
-        self, dibs_queue: ArqQueue, dibs_points: Points, dibs_sessions: Sessions
-    ) -> None:
+    async def test_it_inserts_twice(self, dibs_queue: ArqQueue, dibs_points: Points, dibs_sessions: Sessions) -> None:
         await dibs_queue.redis.enqueue_job("add", ["Max", "Cody", "Robby"])
         with pytest.raises(AssertionError):
             assert await delivered_twice(dibs_queue, dibs_points, dibs_sessions) == ["Max"]

@@ -1,8 +1,8 @@
 """A database and an engine for each test."""
 
 import asyncio
-from contextlib import closing
 import sqlite3
+from contextlib import closing
 
 import pytest
 from sqlalchemy import text

@@ -37,7 +37,7 @@ async def chained(ctx: dict[str, Any], left: int) -> None:
 
 @pytest.fixture
 def dibs_worker_settings(dibs_worker_settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    more = [stubborn, broken, sleepy, chained, func(broken, name="hopeless", max_tries=0)]
+    more = [stubborn, broken, sleepy, chained, func(broken, name="hopeless", max_tries=0)]  # type: ignore[arg-type]  # arq names the arguments of its protocol
     return {**dibs_worker_settings, "functions": [*dibs_worker_settings["functions"], *more]}
 
 
@@ -57,7 +57,9 @@ async def test_what_must_be_queued(dibs_queue: ArqQueue) -> None:
     await dibs_queue.assert_enqueued("add", times=1)
     await dibs_queue.assert_enqueued("add", ["Cody"], times=0)
     await dibs_queue.assert_enqueued(broken, times=0)
-    with pytest.raises(AssertionError, match=r"add\(\['Cody'\]\) is queued 0 times, not once; queued is\n  add\(\['Max'\]\)"):
+    with pytest.raises(
+        AssertionError, match=r"add\(\['Cody'\]\) is queued 0 times, not once; queued is\n  add\(\['Max'\]\)"
+    ):
         await dibs_queue.assert_enqueued("add", ["Cody"])
     with pytest.raises(AssertionError, match="queued 1 times, not 2"):
         await dibs_queue.assert_enqueued("add", times=2)

@@ -1,6 +1,7 @@
 """The second way out: the transaction around the test stays, and each request's session joins it by a savepoint."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient
@@ -17,7 +18,7 @@ async def db_engine() -> AsyncIterator[AsyncEngine]:
     engine = create_async_engine("sqlite+aiosqlite:///:memory:")
 
     @event.listens_for(engine.sync_engine, "connect")
-    def _take_over(connection, _entry) -> None:  # type: ignore[no-untyped-def]
+    def _take_over(connection: Any, _entry: object) -> None:
         connection.isolation_level = None  # else the driver sends no BEGIN before SAVEPOINT
 
     @event.listens_for(engine.sync_engine, "begin")
