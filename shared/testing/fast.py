@@ -6,13 +6,14 @@ on it may commit and roll back as it likes, and nothing remains. It is what `joi
 does for one session on one connection, for all that use the engine.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import StaticPool, make_url
-from sqlalchemy.engine import Engine
+from sqlalchemy import StaticPool, event, make_url
+from sqlalchemy.engine import Engine, ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -35,12 +36,18 @@ class NotInFastMode(RuntimeError):  # noqa: N818
     """What was asked for needs connections of its own: `pytest.mark.dibs(mode="engine")`."""
 
 
+class TransactionLost(RuntimeError):  # noqa: N818
+    """The one connection was lost in the middle of the test, and with it all that the test had done."""
+
+
 class OneConnection(StaticPool):
     """Lends its one connection to one at a time, and says who has it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.held: Held = {}
+        self.in_transaction: DBAPIConnection | None = None
+        """The connection with the transaction around the test. Another one would commit for good."""
 
     def _do_get(self) -> ConnectionPoolEntry:
         here = place()
@@ -51,6 +58,11 @@ class OneConnection(StaticPool):
                 'Let the first commit, roll back or close before, or mark the test with dibs(mode="engine").'
             )
         entry = super()._do_get()
+        if self.in_transaction is not None and entry.dbapi_connection is not self.in_transaction:
+            raise TransactionLost(
+                "the connection with the transaction around the test was lost, and with it all that the test had "
+                'done; a test that means to lose connections is marked with dibs(mode="engine")'
+            )
         self.held[entry] = here
         return entry
 
@@ -88,11 +100,13 @@ class FastDatabase:
         assert connection is not None
         if self._engine.dialect.name == "sqlite":  # asyncpg begins by itself before the first savepoint
             await greenlet_spawn(_run, connection, "BEGIN")
+        pool.in_transaction = connection
         try:
             # Listeners that the test adds are the test's own: on an engine of its own, with the same pool.
             yield AsyncEngine(self._engine.sync_engine.execution_options()), pool.held
         finally:
             self._savepoint.forget()
+            pool.in_transaction = None
             if not await self._rolled_back(pool, connection):
                 await self.close()  # and with it all that the test did is gone; the next test opens another
 
@@ -146,31 +160,39 @@ class _Savepoint:
     """What the dialect takes for a transaction: a savepoint, one at a time, inside of the test's transaction."""
 
     def __init__(self) -> None:
+        self._is_set = False
         self._is_open = False
 
     def begin(self, connection: DBAPIConnection) -> None:
-        _run(connection, f"SAVEPOINT {SAVEPOINT}")
-        self._is_open = True
+        if not self._is_set:  # one that was rolled back to is still there
+            _run(connection, f"SAVEPOINT {SAVEPOINT}")
+        self._is_set = self._is_open = True
 
     def commit(self, connection: DBAPIConnection) -> None:
         _run(connection, f"RELEASE SAVEPOINT {SAVEPOINT}")
-        self._is_open = False
+        self._is_set = self._is_open = False
 
     def roll_back(self, connection: DBAPIConnection) -> None:
         """The pool calls this too, for each connection that comes back, whether something is open or not."""
         if self._is_open:
             _run(connection, f"ROLLBACK TO SAVEPOINT {SAVEPOINT}")
-            _run(connection, f"RELEASE SAVEPOINT {SAVEPOINT}")
             self._is_open = False
 
     def forget(self) -> None:
-        self._is_open = False
+        self._is_set = self._is_open = False
 
     def take_over(self, engine: Engine) -> None:
         """Stand in for the dialect's own hooks."""
         dialect: Any = engine.dialect
         dialect.do_begin, dialect.do_commit, dialect.do_rollback = self.begin, self.commit, self.roll_back
         dialect.set_isolation_level = _refuse_isolation
+        event.listen(engine, "handle_error", _outlive_a_cancel)
+
+
+def _outlive_a_cancel(context: ExceptionContext) -> None:
+    """SQLAlchemy throws a connection away whose statement was cancelled; this one still has the transaction."""
+    if isinstance(context.original_exception, asyncio.CancelledError):
+        context.is_disconnect = False
 
 
 def _refuse_isolation(_connection: DBAPIConnection, level: str) -> None:

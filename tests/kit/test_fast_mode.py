@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.testing.fast import NotInFastMode, TwoAtOnce
+from shared.testing.fast import NotInFastMode, TransactionLost, TwoAtOnce
 from shared.testing.faults import Faults
 from tests.kit.naive import Sessions, names_of
 from tests.question.database import Animal
@@ -89,6 +89,9 @@ async def test_an_application_that_disposes_of_its_engine_does_no_harm(
 
 
 async def test_a_cancelled_statement_leaves_a_usable_connection(dibs_sessions: Sessions) -> None:
+    async with dibs_sessions.begin() as session:
+        session.add(Animal(name="Max"))
+
     async def count_for_ever() -> None:
         async with dibs_sessions.begin() as session:
             while True:
@@ -96,7 +99,7 @@ async def test_a_cancelled_statement_leaves_a_usable_connection(dibs_sessions: S
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(count_for_ever(), timeout=0.01)
-    assert await names_of(dibs_sessions) == []
+    assert await names_of(dibs_sessions) == ["Max"]
 
 
 @pytest.mark.dibs(database="postgresql", mode="fast")
@@ -107,6 +110,8 @@ async def test_a_lost_connection_is_replaced_for_the_next_test(
     assert await names_of(dibs_sessions) == []
     dibs_faults.next_statement("lost connection", "select")
     with pytest.raises(Exception, match=r"closed|terminat"):
+        await names_of(dibs_sessions)
+    with pytest.raises(TransactionLost):
         await names_of(dibs_sessions)
 
 
