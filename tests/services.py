@@ -2,7 +2,7 @@
 
 from shared.testing.missing import REQUIRE, missing
 from shared.testing.ports import free_port
-from shared.testing.postgres_server import PrivatePostgres, postgres_programs
+from shared.testing.postgres_server import PrivatePostgres, postgres_programs, postgres_user
 from shared.testing.redis_server import PrivateRedis, redis_program
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "free_port",
     "missing",
     "postgres_programs",
+    "postgres_user",
     "redis_program",
 ]

@@ -55,7 +55,7 @@ def postgres_programs() -> Path:
     return max(packaged, key=lambda p: float(p.parent.name))
 
 
-def _postgres_user() -> dict[str, Any]:
+def postgres_user() -> dict[str, Any]:
     """PostgreSQL refuses to run as root: somebody else, as arguments of subprocess."""
     if os.geteuid() != 0:
         return {}
@@ -112,7 +112,7 @@ class PrivatePostgres:
 
     def __init__(self, *, on_disk: bool = False) -> None:
         self._programs = postgres_programs()
-        self._user = _postgres_user()
+        self._user = postgres_user()
         self._on_disk = on_disk
         _sweep()
         self._directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=None if on_disk else _place()))

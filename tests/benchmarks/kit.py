@@ -35,7 +35,7 @@ KINDS = {
 DEMANDS = {"fast": 2.0, "sqlite-engine": 8.0, "memory-engine": 8.0, "postgresql-engine": 60.0}
 """The most that a kind may cost, in ms."""
 
-CONFTEST = '''
+CONFTEST = """
 import json, os
 from collections import defaultdict
 import pytest
@@ -56,7 +56,7 @@ def pytest_runtest_logreport(report):
 def pytest_sessionfinish():
     with open(os.environ["KIT_TIMES"], "w") as file:
         json.dump({kind: list(found.values()) for kind, found in times.items()}, file)
-'''
+"""
 
 TESTS = '''
 import pytest
@@ -124,7 +124,9 @@ def measure(rounds: int) -> dict[str, list[float]]:
         folder = Path(made)
         (folder / "conftest.py").write_text(CONFTEST)
         (folder / "test_kit.py").write_text(TESTS.replace("ROUNDS", str(rounds + 1)).replace("KIT)", f"{kit})"))
-        (folder / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
+        (folder / "pytest.ini").write_text(
+            "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+        )
         times = folder / "times.json"
         subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", str(folder)],

@@ -63,7 +63,9 @@ class Stage:
     def run(self, block: Block) -> None:
         if "skip" in block.options:
             return
-        if "file" in block.options:
+        if "from" in block.options:
+            _check_quotation(block)
+        elif "file" in block.options:
             self._write(block)
         elif block.language == "python":
             (self._directory / "block.py").write_text(self._ours(block.text))
@@ -146,6 +148,17 @@ class Stage:
         _kill(self._shell)
         with suppress(BrokenPipeError):
             self._shell.communicate()
+
+
+def _check_quotation(block: Block) -> None:
+    """A page quotes whole lines; how far they are indented is left to whoever formats the page."""
+    source = block.options["from"]
+    if _lines(block.text) not in _lines((ROOT / source).read_text()):
+        raise Failed(f"this is no part of {source}:\n{block.text}")
+
+
+def _lines(text: str) -> str:
+    return "\n".join(["", *(line.strip() for line in text.splitlines() if line.strip()), ""])
 
 
 def _install(venv: Path) -> None:
