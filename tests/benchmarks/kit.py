@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.kit [--rounds N] [--write]`: what the kit costs for each test, beside create_all/drop_all.
+"""`python -m tests.benchmarks.kit [--rounds N] [--write]`: what a test costs with the kit, and by create_all.
 
 A pytest run of its own has, in turn, one test of each kind for each round. Every test inserts the same row, which is
 unique, and commits; its time is that of setup, call and teardown together, less what an empty asynchronous test takes.
@@ -34,6 +34,12 @@ KINDS = {
 }
 DEMANDS = {"fast": 2.0, "sqlite-engine": 8.0, "memory-engine": 8.0, "postgresql-engine": 60.0}
 """The most that a kind may cost, in ms."""
+
+CONFIG = """
+[pytest]
+asyncio_mode = auto
+asyncio_default_fixture_loop_scope = function
+"""
 
 CONFTEST = """
 import json, os
@@ -101,7 +107,8 @@ async def work(sessions):
         await session.execute(insert(Animal), {"name": "Max"})
 
 def rounds(*kinds):
-    return pytest.mark.parametrize("kind", [pytest.param(kind, id=f"{kind}~{n}") for n in range(ROUNDS) for kind in kinds], indirect=True)
+    params = [pytest.param(kind, id=f"{kind}~{n}") for n in range(ROUNDS) for kind in kinds]
+    return pytest.mark.parametrize("kind", params, indirect=True)
 
 @rounds("empty")
 async def test_empty(kind):
@@ -124,9 +131,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
         folder = Path(made)
         (folder / "conftest.py").write_text(CONFTEST)
         (folder / "test_kit.py").write_text(TESTS.replace("ROUNDS", str(rounds + 1)).replace("KIT)", f"{kit})"))
-        (folder / "pytest.ini").write_text(
-            "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
-        )
+        (folder / "pytest.ini").write_text(CONFIG)
         times = folder / "times.json"
         subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", str(folder)],
@@ -150,9 +155,9 @@ def rows(times: dict[str, list[float]]) -> Iterator[tuple[str, float, float, flo
 def page(times: dict[str, list[float]], rounds: int) -> Iterator[str]:
     yield "# What a test costs"
     yield ""
-    yield f"Made by `{COMMAND}`: {rounds} tests of each kind, in one run. Each inserts the same row, which is unique, and"
-    yield "commits. The time is that of setup, call and teardown, less what an empty asynchronous test takes. The models"
-    yield "are the same for all: four tables with their keys and indexes."
+    yield f"Made by `{COMMAND}`: {rounds} tests of each kind, in one run. Each inserts the same row,"
+    yield "which is unique, and commits. The time is that of setup, call and teardown, less what an empty asynchronous"
+    yield "test takes. The models are the same for all: four tables with their keys and indexes."
     yield ""
     yield f"- processor: {processor()}"
     yield f"- system: {system()}"

@@ -71,15 +71,18 @@ class Stage:
             (self._directory / "block.py").write_text(self._ours(block.text))
             self._type("python block.py", 0)
         elif block.language == "console" and "background" in block.options:
-            if block.options["background"] == "instead":
-                self._stop_all()
-            for command in block.commands():
-                self._start(command.typed)
+            self._serve(block)
         elif block.language == "console":
             for command in block.commands():
                 output = self._type(command.typed, int(block.options.get("exit", "0")))
                 if command.printed and not command.is_printed_by(self._theirs(output)):
                     raise Failed(f"$ {command.typed}\nshould print\n{command.printed}\nand printed\n{output}")
+
+    def _serve(self, block: Block) -> None:
+        if block.options["background"] == "instead":
+            self._stop_all()
+        for command in block.commands():
+            self._start(command.typed)
 
     def _write(self, block: Block) -> None:
         path = self._directory / block.options["file"]
