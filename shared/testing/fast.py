@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiosqlite
 import asyncpg
 from sqlalchemy import StaticPool, event, make_url
 from sqlalchemy.engine import Engine, ExceptionContext
@@ -18,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.util import await_, greenlet_spawn
 
 from shared.testing.backstage import Backstage, Elsewhere
 from shared.testing.engines import Held
@@ -150,7 +151,11 @@ async def _connected(*args: Any, **kwargs: Any) -> Any:
     return await asyncpg.connect(*args, **kwargs)
 
 
-def _run(connection: DBAPIConnection, statement: str) -> None:
+def _run(connection: Any, statement: str) -> None:
+    driver = connection.driver_connection
+    if isinstance(driver, aiosqlite.Connection):
+        await_(driver.execute(statement))  # one visit to the driver's thread; a cursor of SQLAlchemy's makes three
+        return
     cursor = connection.cursor()
     cursor.execute(statement)
     cursor.close()
