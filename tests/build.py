@@ -7,7 +7,6 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import fakeredis
 import orjson
 from redis.asyncio import Redis
 from sqlalchemy import insert, select
@@ -22,6 +21,7 @@ from shared.queue import Queue
 from shared.receipts import Receipt, read_receipts
 from shared.registry import load_collections
 from shared.settings import Settings
+from shared.testing.queue import make_redis
 from tests.models import Tenant
 from worker.claim import Wish
 from worker.hands import Hands
@@ -95,7 +95,7 @@ def make_hands(database: Database, queue: Queue, **given: Any) -> Hands:
 
 
 def make_fake_redis() -> Redis:
-    return fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer())
+    return make_redis()
 
 
 async def add_tenants(database: Database, *names: str) -> None:

@@ -1,10 +1,7 @@
-"""The servers, once for each session, and a fresh database and queue for each test that asks."""
+"""What dibs's own tests start from: the kit's databases with dibs's schema, opened as dibs opens them, and queues."""
 
-import asyncio
 import itertools
-import shutil
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from uuid import uuid4
 
 import pytest
@@ -16,11 +13,15 @@ from shared.database import Database, open_database
 from shared.migrate import migrate
 from shared.queue import Queue
 from shared.redis import open_redis
+from shared.testing.postgres_server import PrivatePostgres
+from shared.testing.redis_server import PrivateRedis
+from shared.testing.servers import Servers
+from shared.testing.templates import Templates
 from tests.build import HANDLES, make_fake_redis
-from tests.services import PrivatePostgres, PrivateRedis
 
-TEMPLATE = "dibs_template"
 QUEUE_LIMIT = 10_000
+
+pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,41 +38,33 @@ async def ask(url: str, statement: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PrivatePostgres]:
+def dibs_migrate() -> Callable[[str], Awaitable[None]]:
+    """dibs's migrations, and an adopter's collection beside them."""
+
+    async def to_head(url: str) -> None:
+        await migrate(url, [HANDLES.table])
+
+    return to_head
+
+
+@pytest.fixture(scope="session")
+def postgres_server(dibs_servers: Servers) -> PrivatePostgres:
     """The session's cluster. A test that stops its server starts a `PrivatePostgres` of its own."""
-    with PrivatePostgres() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: PrivatePostgres) -> str:
-    asyncio.run(ask(postgres_server.url(), f"CREATE DATABASE {TEMPLATE}"))
-    asyncio.run(migrate(postgres_server.url(TEMPLATE), [HANDLES.table]))
-    return TEMPLATE
+    return dibs_servers.postgres
 
 
 @pytest.fixture
-async def postgresql_url(postgres_server: PrivatePostgres, postgres_template: str) -> AsyncIterator[str]:
+def postgresql_url(dibs_templates: Templates) -> Iterator[str]:
     """A migrated database of the test's own."""
-    name = f"test_{uuid4().hex}"
-    await ask(postgres_server.url(), f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    yield postgres_server.url(name)
-    await ask(postgres_server.url(), f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sqlite") / "template.db"
-    asyncio.run(migrate(f"sqlite+aiosqlite:///{path}", [HANDLES.table]))
-    return path
+    with dibs_templates.clone("postgresql") as url:
+        yield url
 
 
 @pytest.fixture
-def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+def sqlite_url(dibs_templates: Templates) -> Iterator[str]:
     """A migrated file of the test's own."""
-    data = tmp_path / "data"
-    data.mkdir()
-    return f"sqlite+aiosqlite:///{shutil.copy(sqlite_template, data / 'dibs.db')}"
+    with dibs_templates.clone("sqlite") as url:
+        yield url
 
 
 @pytest.fixture(

@@ -21,14 +21,22 @@ print(json.dumps({name: version(name) for name in sys.argv[1:]}))
 
 def describe(servers: dict[str, str]) -> dict[str, str]:
     return {
-        "processor": f"{_cpu_model()}, {os.cpu_count()} cores",
+        "processor": processor(),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release().split('-')[0]}, {platform.machine()}",
+        "system": system(),
         "Python": platform.python_version(),
         **{name: f"{number}, {SETTINGS[name]}" for name, number in servers.items()},
         "packages of dibs and arq": ", ".join(f"{name} {_version(name)}" for name in OURS),
         "packages of the other rivals": _rivals() or "not installed",
     }
+
+
+def processor() -> str:
+    return f"{_cpu_model()}, {os.cpu_count()} cores"
+
+
+def system() -> str:
+    return f"{platform.system()} {platform.release().split('-')[0]}, {platform.machine()}"
 
 
 SETTINGS = {

@@ -80,7 +80,7 @@ class Ground:
 
 @contextlib.contextmanager
 def _postgres() -> Iterator[PrivatePostgres]:
-    with PrivatePostgres() as postgres:
+    with PrivatePostgres(on_disk=True) as postgres:
         yield postgres
 
 

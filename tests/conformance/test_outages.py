@@ -51,14 +51,15 @@ async def test_a_host_that_cannot_be_found_is_an_outage() -> None:
 
 
 async def test_a_file_that_cannot_be_opened_is_an_outage(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     fault = await closing(open_database(f"sqlite+aiosqlite:///{tmp_path}/none/dibs.db"))
     assert (fault.kind, fault.code) == (FaultClass.OUTAGE, "SQLITE_CANTOPEN")
+
+    async def has_no_driver_thread() -> bool:
+        """After a failed connect aiosqlite ends its thread by itself, and the thread still speaks to the loop."""
+        return not any("_connection_worker_thread" in thread.name for thread in set(threading.enumerate()) - before)
+
     await until(has_no_driver_thread)
-
-
-async def has_no_driver_thread() -> bool:
-    """After a failed connect aiosqlite ends its thread by itself, and the thread still speaks to the loop."""
-    return not any("_connection_worker_thread" in thread.name for thread in threading.enumerate())
 
 
 @pytest.mark.postgresql

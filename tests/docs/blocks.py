@@ -6,6 +6,7 @@
 ```console skip="reason"       commands that cannot be run here
 ```python                      a program
 ```python file=shop/models.py  a file that the blocks after it need; any language
+```python from=tests/x.py      a part of that file, which is run elsewhere
 ```json, ```yaml, ```toml      must be well-formed
 """
 

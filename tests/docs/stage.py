@@ -63,21 +63,26 @@ class Stage:
     def run(self, block: Block) -> None:
         if "skip" in block.options:
             return
-        if "file" in block.options:
+        if "from" in block.options:
+            _check_quotation(block)
+        elif "file" in block.options:
             self._write(block)
         elif block.language == "python":
             (self._directory / "block.py").write_text(self._ours(block.text))
             self._type("python block.py", 0)
         elif block.language == "console" and "background" in block.options:
-            if block.options["background"] == "instead":
-                self._stop_all()
-            for command in block.commands():
-                self._start(command.typed)
+            self._serve(block)
         elif block.language == "console":
             for command in block.commands():
                 output = self._type(command.typed, int(block.options.get("exit", "0")))
                 if command.printed and not command.is_printed_by(self._theirs(output)):
                     raise Failed(f"$ {command.typed}\nshould print\n{command.printed}\nand printed\n{output}")
+
+    def _serve(self, block: Block) -> None:
+        if block.options["background"] == "instead":
+            self._stop_all()
+        for command in block.commands():
+            self._start(command.typed)
 
     def _write(self, block: Block) -> None:
         path = self._directory / block.options["file"]
@@ -146,6 +151,17 @@ class Stage:
         _kill(self._shell)
         with suppress(BrokenPipeError):
             self._shell.communicate()
+
+
+def _check_quotation(block: Block) -> None:
+    """A page quotes whole lines; how far they are indented is left to whoever formats the page."""
+    source = block.options["from"]
+    if _lines(block.text) not in _lines((ROOT / source).read_text()):
+        raise Failed(f"this is no part of {source}:\n{block.text}")
+
+
+def _lines(text: str) -> str:
+    return "\n".join(["", *(line.strip() for line in text.splitlines() if line.strip()), ""])
 
 
 def _install(venv: Path) -> None:

@@ -85,6 +85,11 @@ def test_a_command_that_prints_something_else_is_found(tmp_path: Path) -> None:
         stage.run(blocks_of(page)[0])
 
 
+def test_a_quotation_that_is_none_is_found(tmp_path: Path) -> None:
+    with Stage(tmp_path, {}) as stage, pytest.raises(Failed, match=r"no part of tests/question/main\.py"):
+        stage.run(blocks_of("```python from=tests/question/main.py\nprint()\n```\n")[0])
+
+
 def test_a_command_that_fails_is_found(tmp_path: Path) -> None:
     with Stage(tmp_path, {}) as stage:
         stage.run(blocks_of("```console exit=3\n$ (exit 3)\n```\n")[0])

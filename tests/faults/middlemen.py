@@ -13,7 +13,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from tests.services import _postgres_user, free_port, missing, redis_program
+from tests.services import free_port, missing, postgres_user, redis_program
 
 NO_PGBOUNCER = "no pgbouncer found: apt-get install pgbouncer, or put pgbouncer on PATH"
 START_TIMEOUT_S = 20
@@ -50,7 +50,7 @@ def pgbouncer(postgres_port: int, *, connections: int) -> Iterator[int]:
     with _directory() as directory:
         ini = directory / "pgbouncer.ini"
         ini.write_text(PGBOUNCER_INI.format(postgres_port=postgres_port, port=port, connections=connections))
-        with _process([program, "--quiet", str(ini)], directory / "log", **_postgres_user()):
+        with _process([program, "--quiet", str(ini)], directory / "log", **postgres_user()):
             _until_open(port)
             yield port
 

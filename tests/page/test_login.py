@@ -9,7 +9,7 @@ from playwright.async_api import Browser, expect
 
 from shared.database import open_database
 from shared.ids import keyed_id
-from shared.keys import Scope
+from shared.scopes import Scope
 from tests.keys import make_key, revoke
 from tests.page.site import Site, Visit, opened_site, visiting
 from tests.serving import WAIT
