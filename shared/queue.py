@@ -28,7 +28,7 @@ from shared.clock import now_ms
 from shared.contract import Batch, Job, Status
 from shared.encoding import encode
 from shared.ids import new_id
-from shared.payload import open_envelope, read_batch
+from shared.payload import dump_job, open_envelope, read_batch
 from shared.receipts import Receipt
 from shared.tally import Minute
 from shared.tickets import Bulk, Delivery, Submitted, Ticket, Waiting, Worker
@@ -105,7 +105,7 @@ class Queue:
         ]
         for job in jobs:
             ticket = self._ticket(collection, job, batch)
-            args += [str(job.id), encode(ticket), encode(job)]
+            args += [str(job.id), encode(ticket), dump_job(job)]
         full, *held = await self._submit(keys=keys, args=args)
         if full:
             raise QueueFull
@@ -154,7 +154,7 @@ class Queue:
                 alone = new_id()
                 ticket = self._ticket(batch.collection, job, alone)
                 head, tail = open_envelope(batch.collection)
-                pipe.set(f"{job_key_prefix}{alone}", head + encode(job) + tail, px=_ms(KEEP))
+                pipe.set(f"{job_key_prefix}{alone}", head + dump_job(job) + tail, px=_ms(KEEP))
                 pipe.set(self.ticket_key(job.id), encode(ticket), px=_ms(KEEP_TICKET))
                 pipe.zadd(self.batches, {str(alone): now_ms()})
             pipe.pexpire(self.batches, _ms(KEEP_TICKET))
