@@ -97,6 +97,13 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
     default = DEFAULT_BODY if collection.name == DEFAULT_COLLECTION else b"{}"
 
     async def add(request: Request) -> Response:
+        try:
+            return await taken_in(request)
+        except ProblemError as refusal:
+            door.metrics.refused(collection.name, refusal.problem.kind)
+            raise
+
+    async def taken_in(request: Request) -> Response:
         body = await read_json(request, door.settings.max_body_bytes)
         try:
             wish = collection.parse_add(body or default)

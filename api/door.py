@@ -9,6 +9,7 @@ from uuid import UUID
 
 from api.callers import Caller
 from api.grouping import Grouping
+from api.metrics import ApiMetrics
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
 from api.waiters import Waiters
 from shared.clock import utc_now
@@ -39,6 +40,7 @@ class Door:
     collections: dict[str, Collection]
     waiters: Waiters
     grouping: Grouping
+    metrics: ApiMetrics
     blind_until: float = 0.0
 
     def collection(self, name: str) -> Collection:
@@ -73,10 +75,14 @@ class Door:
                 with queue_at_hand():
                     await self.queue.forget(job.id)
             _same_add(receipt.fingerprint, fingerprint)
+            self.metrics.submitted(collection.name, repeated=1)
             return receipt.view()
         if submitted.held is not None:
             _same_add(submitted.held.fingerprint, fingerprint)
-            return await self.job(caller, str(job.id))
+            view = await self.job(caller, str(job.id))
+            self.metrics.submitted(collection.name, repeated=1)
+            return view
+        self.metrics.submitted(collection.name, accepted=1)
         return JobView.queued(job, collection.name)
 
     async def job(self, caller: Caller, job_id: str) -> JobView:
@@ -108,17 +114,22 @@ class Door:
 
     async def outcome(self, caller: Caller, job_id: str, wait_s: float) -> JobView:
         """The job when it has ended, or as it stands after `wait_s`."""
-        deadline = time.monotonic() + wait_s
-        async with self.waiters.expecting(job_id) as ended:
-            while True:
-                ended.clear()
-                view = await self.job(caller, job_id)
-                left_s = deadline - time.monotonic()
-                if view.status.is_outcome or left_s <= 0 or self.waiters.closed:
-                    return view
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(min(left_s, LOOK_AGAIN_S)):
-                        await ended.wait()
+        began_s = time.monotonic()
+        deadline, has_ended = began_s + wait_s, False
+        try:
+            async with self.waiters.expecting(job_id) as ended:
+                while True:
+                    ended.clear()
+                    view = await self.job(caller, job_id)
+                    left_s = deadline - time.monotonic()
+                    has_ended = view.status.is_outcome
+                    if has_ended or left_s <= 0 or self.waiters.closed:
+                        return view
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(min(left_s, LOOK_AGAIN_S)):
+                            await ended.wait()
+        finally:
+            self.metrics.waited(time.monotonic() - began_s, has_ended=has_ended)
 
     async def cancel(self, caller: Caller, job_id: str) -> JobView:
         """Try to write the job's receipt first; raises the 409 with the real outcome where that came too late."""
@@ -135,8 +146,10 @@ class Door:
         cancelled = Receipt.cancelled(job, waiting.ticket.collection, tries=waiting.tries)
         with database_at_hand():
             async with self.database.writes.begin() as session:
-                await write_receipts(session, [cancelled])
+                is_first = bool(await write_receipts(session, [cancelled]))
                 receipt = (await read_receipts(session, [job.id]))[job.id]
+        if is_first:
+            self.metrics.cancelled(receipt.collection)
         with queue_at_hand():
             await self.queue.settle([receipt])
         return receipt

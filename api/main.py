@@ -5,18 +5,25 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from starlette.types import ASGIApp
 
-from api import adds, bulks, health, jobs, listing, problems, stats
+from api import adds, bulks, health, jobs, listing, problems, scrape, stats
 from api.door import Door
 from api.grouping import Grouping
+from api.metrics import ApiMetrics
+from api.observing import Observing
 from api.waiters import Waiters
 from shared.database import Database, open_database
+from shared.exporting import open_tracing
+from shared.metrics import Metrics
 from shared.problems import Problem
 from shared.queue import Queue
 from shared.redis import open_redis
 from shared.registry import load_collections
 from shared.settings import Settings
 from shared.tasks import beside
+from shared.tracing import Tracing
 
 DESCRIPTION = (
     "Insert the first of these rows that is still free, exactly once, and tell which one it was. "
@@ -24,10 +31,39 @@ DESCRIPTION = (
 )
 
 
-def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI:
-    """The api on `database` and `queue`, which stay the caller's to close."""
+UNTRACED = ("/metrics", "/health/")
+"""What is asked every few seconds would bury the traces of what callers do."""
+
+
+class App(FastAPI):
+    """FastAPI with `metrics` around everything that answers."""
+
+    def __init__(self, metrics: ApiMetrics, **options: Any) -> None:
+        super().__init__(**options)
+        self._metrics = metrics
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Observing(super().build_middleware_stack(), self._metrics)
+
+
+def make_app(
+    settings: Settings,
+    *,
+    database: Database,
+    queue: Queue,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+) -> FastAPI:
+    """The api on `database` and `queue`, which stay the caller's to close, as does `tracing`.
+
+    It shows `metrics`, in which a worker in the same process may count as well.
+    """
     collections = load_collections(settings.models)
-    door = Door(settings, database, queue, collections, Waiters(queue), Grouping(queue))
+    metrics = metrics or Metrics(collections)
+    counters = ApiMetrics(metrics)
+    waiters = Waiters(queue)
+    counters.count_open_waits(waiters.how_many)
+    door = Door(settings, database, queue, collections, waiters, Grouping(queue, counters, tracing), counters)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -36,7 +72,8 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
         await door.grouping.close()
 
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
-    app = FastAPI(
+    app = App(
+        counters,
         title="dibs",
         version="0.1.0",
         description=DESCRIPTION,
@@ -44,7 +81,7 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=_telemetry(tracing),
     )
     app.state.stopping = door.waiters.close
     problems.install(app)
@@ -54,8 +91,22 @@ def make_app(settings: Settings, *, database: Database, queue: Queue) -> FastAPI
     listing.install(app, door)
     health.install(app, door)
     stats.install(app, door)
+    scrape.install(app, door, metrics)
     _complete_openapi(app, door)
     return app
+
+
+def _telemetry(tracing: Tracing | None) -> TelemetryConfig:
+    """FastAPI's own spans of requests, with our provider or not at all."""
+    return {
+        "tracing": tracing is not None,
+        "tracer_provider": tracing.provider if tracing else None,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+        "exclude": lambda scope: scope["path"].startswith(UNTRACED),
+    }
 
 
 def app() -> FastAPI:
@@ -63,7 +114,10 @@ def app() -> FastAPI:
     settings = Settings.load()
     database = open_database(settings.need("database_url"))
     redis = open_redis(settings.need("redis_url"))
-    made = make_app(settings, database=database, queue=Queue(redis, settings.queue_name, limit=settings.queue_limit))
+    queue = Queue(redis, settings.queue_name, limit=settings.queue_limit)
+    if (tracing := open_tracing("dibs-api")) is not None:
+        tracing.follow(database)
+    made = make_app(settings, database=database, queue=queue, tracing=tracing)
     inner = made.router.lifespan_context
 
     @contextlib.asynccontextmanager
@@ -74,6 +128,8 @@ def app() -> FastAPI:
         finally:
             await database.close()
             await redis.aclose(close_connection_pool=True)
+            if tracing is not None:
+                await tracing.close()
 
     made.router.lifespan_context = lifespan
     return made

@@ -31,6 +31,10 @@ class Waiters:
             for event in events:
                 event.set()
 
+    def how_many(self) -> int:
+        """Waits that are open now."""
+        return sum(map(len, self._events.values()))
+
     @asynccontextmanager
     async def expecting(self, job: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set whenever `job` may have ended."""

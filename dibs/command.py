@@ -9,7 +9,7 @@ from uuid import UUID
 
 import typer
 
-from dibs import arguments, logs
+from dibs import arguments
 from dibs.client import Client, DibsError
 from dibs.errors import StartError
 from dibs.show import Exit, code_of, complain, show_error, show_job
@@ -114,7 +114,9 @@ def job(
 def _run(entry: Callable[[Settings], Coroutine[Any, Any, T]], host: str | None = None, port: int | None = None) -> T:
     given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     settings = Settings.load(**given)
-    logs.set_up(settings.log_level)
+    from dibs import logs  # noqa: PLC0415  # as in serve
+
+    logs.set_up(settings.log_level, settings.log_format)
     # As `python -m` does: DIBS_MODELS names modules of the application in whose directory we are.
     sys.path.append(str(Path.cwd()))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:

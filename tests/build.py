@@ -65,6 +65,9 @@ def make_payload(collection: Collection, jobs: Iterable[Job]) -> dict[str, Any]:
     """A batch as it comes out of Redis."""
     payload = orjson.loads(encode(Batch(collection=collection.name, jobs=list(jobs)).model_dump()))
     assert isinstance(payload, dict)
+    for job in payload["jobs"]:
+        if job["traceparent"] is None:
+            del job["traceparent"]
     return payload
 
 
