@@ -6,21 +6,20 @@ headers, timeouts. https://opentelemetry.io/docs/specs/otel/configuration/sdk-en
 
 import os
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
-from opentelemetry.environment_variables import OTEL_TRACES_EXPORTER
-from opentelemetry.sdk.environment_variables import (
-    OTEL_EXPORTER_OTLP_ENDPOINT,
-    OTEL_EXPORTER_OTLP_PROTOCOL,
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-)
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import NoOpTracer
 
 from shared.settings import SettingsError
 from shared.tracing import Tracing
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+EXPORTER = "OTEL_TRACES_EXPORTER"
+ADDRESSES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 GROUP = "opentelemetry_traces_exporter"
 """Where packages of exporters announce themselves."""
@@ -33,9 +32,13 @@ def open_tracing(service: str) -> Tracing | None:
 
     Raises `SettingsError` where the exporter that is asked for is not installed.
     """
-    names = _exporters()
+    names = _wanted()
     if not names:
         return None
+    # A tenth of a second, and memory, that only traces are worth.
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
     provider = TracerProvider(resource=_resource(service), shutdown_on_exit=False)
     if isinstance(provider.get_tracer("dibs"), NoOpTracer):  # OTEL_SDK_DISABLED
         return None
@@ -44,30 +47,32 @@ def open_tracing(service: str) -> Tracing | None:
     return Tracing(provider)
 
 
-def _exporters() -> list[str]:
-    """Off by default, unlike the SDK, which would send to localhost."""
-    has_address = any(
-        os.environ.get(name) for name in (OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
-    )
-    wanted = os.environ.get(OTEL_TRACES_EXPORTER) or ("otlp" if has_address else "none")
-    return [name.strip() for name in wanted.split(",") if name.strip().lower() not in {"", "none"}]
+def _wanted() -> list[str]:
+    """The exporters. Off by default, unlike the SDK, which would send to localhost."""
+    chosen = os.environ.get(EXPORTER) or ("otlp" if _first(ADDRESSES) else "none")
+    names = (name.strip().lower() for name in chosen.split(","))
+    return [name for name in names if name not in {"", "none"}]
 
 
-def _exporter(name: str) -> SpanExporter:
-    wanted = name
+def _first(variables: tuple[str, ...]) -> str | None:
+    return next((value for name in variables if (value := os.environ.get(name))), None)
+
+
+def _exporter(name: str) -> "SpanExporter":
     if name == "otlp":
-        protocol = os.environ.get(OTEL_EXPORTER_OTLP_TRACES_PROTOCOL) or os.environ.get(OTEL_EXPORTER_OTLP_PROTOCOL)
-        wanted = OTLP.get(protocol or "http/protobuf", protocol or "")
-    found = [point.load() for point in entry_points(group=GROUP, name=wanted)]
+        protocol = _first(PROTOCOLS) or "http/protobuf"
+        name = OTLP.get(protocol, protocol)
+    found = [point.load() for point in entry_points(group=GROUP, name=name)]
     if not found:
-        raise SettingsError(f"{OTEL_TRACES_EXPORTER}: no exporter {wanted} is installed")
-    made = found[0]()
-    assert isinstance(made, SpanExporter)
-    return made
+        raise SettingsError(f"{EXPORTER}: no package of an exporter {name} is installed")
+    exporter: SpanExporter = found[0]()
+    return exporter
 
 
-def _resource(service: str) -> Resource:
+def _resource(service: str) -> "Resource":
     """As the environment says, but for a better name than "unknown_service"."""
+    from opentelemetry.sdk.resources import SERVICE_NAME, Resource  # noqa: PLC0415  # as above
+
     said = Resource.create()
     if str(said.attributes[SERVICE_NAME]).startswith("unknown_service"):
         return said.merge(Resource({SERVICE_NAME: service}))

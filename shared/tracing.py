@@ -8,15 +8,18 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from shared.contract import Job
 from shared.database import Database
 from shared.sql_spans import trace_sql
+
+if TYPE_CHECKING:  # the SDK is loaded only where there are traces
+    from opentelemetry.sdk.trace import TracerProvider
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -29,7 +32,7 @@ class Tracing:
     databases).
     """
 
-    def __init__(self, provider: TracerProvider) -> None:
+    def __init__(self, provider: "TracerProvider") -> None:
         self.provider = provider
         self.tracer = provider.get_tracer("dibs")
 

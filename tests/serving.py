@@ -10,21 +10,30 @@ from fastapi import FastAPI
 
 from api.main import make_app
 from shared.database import Database
+from shared.metrics import Metrics
 from shared.queue import Queue
+from shared.tracing import Tracing
 from tests.build import make_hands, make_settings
 from worker.main import at_work, make_runner
 
 WAIT = {"Prefer": "wait=20"}
 
 
-def make_test_app(database: Database, queue: Queue, **settings: Any) -> FastAPI:
-    return make_app(make_settings(**settings), database=database, queue=queue)
+def make_test_app(
+    database: Database,
+    queue: Queue,
+    *,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+    **settings: Any,
+) -> FastAPI:
+    return make_app(make_settings(**settings), database=database, queue=queue, metrics=metrics, tracing=tracing)
 
 
 @asynccontextmanager
-async def serving(database: Database, queue: Queue, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api; nobody works."""
-    app = make_test_app(database, queue, **settings)
+async def serving(database: Database, queue: Queue, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the api, which is made with `options`; nobody works."""
+    app = make_test_app(database, queue, **options)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
         app.router.lifespan_context(app),
@@ -34,10 +43,17 @@ async def serving(database: Database, queue: Queue, **settings: Any) -> AsyncIte
 
 
 @asynccontextmanager
-async def working(database: Database, queue: Queue, **settings: Any) -> AsyncIterator[None]:
+async def working(
+    database: Database,
+    queue: Queue,
+    *,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+    **settings: Any,
+) -> AsyncIterator[None]:
     """A worker runs in the background."""
     made = make_settings(**settings)
-    hands = make_hands(database, queue, **settings)
+    hands = make_hands(database, queue, metrics=metrics, tracing=tracing, **settings)
     stop = asyncio.Event()
     async with at_work(hands):
         running = asyncio.create_task(make_runner(made, hands).run_until(stop, grace_s=10))
