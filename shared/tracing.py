@@ -5,6 +5,7 @@ at an entrypoint and passed down, and where none was made nothing is spent on it
 """
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +21,9 @@ from shared.sql_spans import trace_sql
 
 if TYPE_CHECKING:  # the SDK is loaded only where there are traces
     from opentelemetry.sdk.trace import TracerProvider
+
+CLOSE_S = 3.0
+"""How long a stop may wait for a collector of traces that is away."""
 
 _W3C = TraceContextTextMapPropagator()
 
@@ -61,8 +65,10 @@ class Tracing:
                 raise
 
     async def close(self) -> None:
-        """Export what is left."""
-        await asyncio.to_thread(self.provider.shutdown)
+        """Export what is left, as far as that is done within `CLOSE_S`: the SDK itself would wait for half a minute."""
+        export = threading.Thread(target=self.provider.shutdown, name="last spans", daemon=True)
+        export.start()
+        await asyncio.to_thread(export.join, CLOSE_S)
 
 
 def context_of(traceparent: str) -> Context:

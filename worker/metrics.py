@@ -16,6 +16,12 @@ from shared.tickets import Delivery
 
 TRIES = (1, 2, 3, 4, 5, 8, 13, 21, 50, 100)
 
+WHY_FAILED = (
+    Kind.REFUSED, Kind.TRIES_SPENT, Kind.POISON, Kind.UNREADABLE, Kind.LOST, Kind.UNEXPECTED,
+    Kind.UNKNOWN_COLLECTION, Kind.INVALID, Kind.MALFORMED, Kind.TOO_LARGE,
+)  # fmt: skip
+"""What the receipt of a failed job may say; the last three of a line of a bulk."""
+
 OF_RECEIPT = {Kind.REFUSED: FaultClass.REFUSED, Kind.UNEXPECTED: FaultClass.UNKNOWN}
 """Faults that end a job: they are counted by its receipt."""
 
@@ -42,8 +48,8 @@ class WorkerMetrics:
         )
         in_claim = Distribution(
             "dibs_claim_seconds",
-            "Time of a claim, from its first statement until its jobs have their receipts or are put off; "
-            "a database that is away is waited for within it.",
+            "Time of a claim, until its jobs have their receipts or are put off; a database that is away is waited for "
+            "within it.",
             by_collection,
             buckets=SECONDS,
             registry=registry,
@@ -55,12 +61,16 @@ class WorkerMetrics:
             {name: histogram.labels(name) for name in metrics.collections}
             for histogram in (tries, in_queue, in_claim, size)
         )
-        self._failed = Counter(
+        failed = Counter(
             "dibs_failed_jobs_total",
             "Jobs that ended as failed, by the last part of their problem's type.",
             ["collection", "problem"],
             registry=registry,
         )
+        # All of them from the start, for an alert on the first one.
+        self._failed = {
+            (name, kind): failed.labels(name, kind.value) for name in metrics.collections for kind in WHY_FAILED
+        }
         faults = Counter(
             "dibs_faults_total",
             "Faults by class: passing, outage, timeout and unfit each time that a claim met one, refused and unknown "
@@ -107,7 +117,7 @@ class WorkerMetrics:
             self._metrics.ended(name, status, jobs)
             self._tries[name].observe_all(repeat(tries, jobs))
             if kind is not None:
-                self._failed.labels(name, kind.value).inc(jobs)
+                self._failed[name, kind].inc(jobs)
             if kind in OF_RECEIPT:
                 self._faults[OF_RECEIPT[kind]].inc(jobs)
 
@@ -123,7 +133,5 @@ def _kind_of(receipt: Receipt) -> Kind | None:
     """Why the job failed; the error of a line of a bulk was put in by an api that may be of another version."""
     if receipt.error is None:
         return None
-    try:
-        return receipt.error.kind
-    except ValueError:
-        return Kind.UNEXPECTED
+    last = receipt.error.type.rpartition("/")[2]
+    return next((kind for kind in WHY_FAILED if kind == last), Kind.UNEXPECTED)

@@ -60,7 +60,7 @@ def test_traces_go_where_the_standard_variables_say(data_dir: Path) -> None:
         with running.client() as client:
             client.submit(["Max"], wait_s=10)
         assert running.stop() == 0
-    [request] = [span for span in spans if span.name == "POST /add/{collection}" or span.name.startswith("POST /add")]
+    [request] = [span for span in spans if span.name == "POST /add"]
     trace = {span.name for span in spans if span.trace_id == request.trace_id}
     assert {"send animals", "process animals", "INSERT animals", "INSERT receipts", "COMMIT"} <= trace
 
@@ -71,7 +71,7 @@ def test_a_collector_that_is_away_holds_nothing_up(data_dir: Path) -> None:
             assert client.submit(["Max"], wait_s=10).result == {"id": 1, "name": "Max"}
         began_s = time.monotonic()
         assert running.stop() == 0
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < 6
 
 
 def test_an_exporter_that_is_not_installed_is_one_line(data_dir: Path) -> None:
