@@ -13,7 +13,7 @@ from api.door import Door
 from api.jobs import show
 from api.problems import ProblemError, refuse, responses
 from api.requests import idempotency_key, read_json, wanted_wait_s
-from shared.collections import Collection, InvalidAdd, MalformedAdd
+from shared.collections import Add, Collection, InvalidAdd, MalformedAdd
 from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, MAX_KEY_LENGTH, JobView
 from shared.problems import Kind
 
@@ -98,23 +98,14 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
 
     async def add(request: Request) -> Response:
         try:
-            return await taken_in(request)
+            wish = _parsed(collection, await read_json(request, door.settings.max_body_bytes) or default)
+            key = idempotency_key(request)
+            wait_s = wanted_wait_s(request, door.settings.max_wait_s)
+            caller = caller_of(request)
+            view = await door.submit(caller, collection, wish, key)
         except ProblemError as refusal:
             door.metrics.refused(collection.name, refusal.problem.kind)
             raise
-
-    async def taken_in(request: Request) -> Response:
-        body = await read_json(request, door.settings.max_body_bytes)
-        try:
-            wish = collection.parse_add(body or default)
-        except MalformedAdd as error:
-            raise refuse(Kind.MALFORMED, str(error)) from None
-        except InvalidAdd as error:
-            raise refuse(Kind.INVALID, error.faults[0].detail, errors=error.faults) from None
-        key = idempotency_key(request)
-        wait_s = wanted_wait_s(request, door.settings.max_wait_s)
-        caller = caller_of(request)
-        view = await door.submit(caller, collection, wish, key)
         if wait_s and not view.status.is_outcome:
             # The job is taken in: should anything go wrong with the wait, that is still the answer.
             with contextlib.suppress(ProblemError):
@@ -124,3 +115,12 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
         return answer
 
     return add
+
+
+def _parsed(collection: Collection, body: bytes) -> Add:
+    try:
+        return collection.parse_add(body)
+    except MalformedAdd as error:
+        raise refuse(Kind.MALFORMED, str(error)) from None
+    except InvalidAdd as error:
+        raise refuse(Kind.INVALID, error.faults[0].detail, errors=error.faults) from None

@@ -55,6 +55,8 @@ def test_the_reference_says_what_metrics_says(scraped: tuple[dict[str, Told], se
     documented = {
         name: Told(kind, frozenset(re.findall(r"`(\w+)`", labels)), text) for name, kind, labels, text in rows
     }
+    if not any(name.startswith("process_") for name in scraped[0]):  # only Linux tells them
+        documented = {name: told for name, told in documented.items() if not name.startswith("process_")}
     assert documented == scraped[0]
 
 
