@@ -10,10 +10,10 @@ from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.headers import PREFER
 from api.jobs import TAKEN_IN, show_taken_in
-from api.problems import refuse, responses
+from api.problems import ProblemError, refuse, responses
 from api.requests import idempotency_key, read_json, wanted_wait_s
 from api.thin_route import ThinRoute
-from shared.collections import Collection, InvalidAdd, MalformedAdd
+from shared.collections import Add, Collection, InvalidAdd, MalformedAdd
 from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, MAX_KEY_LENGTH, JobView
 from shared.problems import Kind
 
@@ -83,17 +83,24 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
 
     @needs(Scope.ADD)
     async def add(request: Request) -> Response:
-        body = await read_json(request, door.settings.max_body_bytes)
         try:
-            wish = collection.parse_add(body or default)
-        except MalformedAdd as error:
-            raise refuse(Kind.MALFORMED, str(error)) from None
-        except InvalidAdd as error:
-            raise refuse(Kind.INVALID, error.faults[0].detail, errors=error.faults) from None
-        key = idempotency_key(request)
-        wait_s = wanted_wait_s(request, door.settings.max_wait_s)
-        caller = caller_of(request)
-        view = await door.submit(caller, collection, wish, key)
+            wish = _parsed(collection, await read_json(request, door.settings.max_body_bytes) or default)
+            key = idempotency_key(request)
+            wait_s = wanted_wait_s(request, door.settings.max_wait_s)
+            caller = caller_of(request)
+            view = await door.submit(caller, collection, wish, key)
+        except ProblemError as refusal:
+            door.metrics.refused(collection.name, refusal.problem.kind)
+            raise
         return await show_taken_in(door, caller, view, wait_s)
 
     return add
+
+
+def _parsed(collection: Collection, body: bytes) -> Add:
+    try:
+        return collection.parse_add(body)
+    except MalformedAdd as error:
+        raise refuse(Kind.MALFORMED, str(error)) from None
+    except InvalidAdd as error:
+        raise refuse(Kind.INVALID, error.faults[0].detail, errors=error.faults) from None

@@ -148,12 +148,15 @@ class BulkDoor:
         while True:
             with queue_at_hand():
                 try:
-                    submitted = await self._door.queue.submit(collection.name, jobs)
+                    submitted = await self._door.grouping.submit_all(collection.name, jobs)
                     break
                 except QueueFull:
                     if time.monotonic() > give_up_at:
+                        self._door.metrics.refused(collection.name, Kind.QUEUE_FULL, len(jobs))
                         raise refuse(Kind.QUEUE_FULL, _NO_ROOM.format(_line(jobs[0]) - 1)) from None
             await asyncio.sleep(LOOK_FOR_ROOM_S)
+        repeated = sum(answer.held is not None for answer in submitted)
+        self._door.metrics.submitted(collection.name, accepted=len(jobs) - repeated, repeated=repeated)
         if is_keyed:
             receipts = await self._door.old_receipts([job.id for job in jobs])
             for job, answer in zip(jobs, submitted, strict=True):

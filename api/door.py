@@ -8,6 +8,7 @@ from uuid import UUID
 
 from api.callers import Caller
 from api.grouping import Grouping
+from api.metrics import ApiMetrics
 from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
 from api.reader import Found, Reader
 from api.slots import Slots
@@ -41,6 +42,7 @@ class Door:
     grouping: Grouping
     streams: Slots
     rates: Rates
+    metrics: ApiMetrics
     blind_until: float = 0.0
 
     def collection(self, name: str) -> Collection:
@@ -78,10 +80,14 @@ class Door:
                 with queue_at_hand():
                     await self.queue.forget(job.id)
             _same_add(receipt.fingerprint, job.fingerprint)
+            self.metrics.submitted(collection.name, repeated=1)
             return receipt.view()
         if submitted.held is not None:
             _same_add(submitted.held.fingerprint, job.fingerprint)
-            return (await self.find(caller, job.id)).view()
+            found = await self.find(caller, job.id)
+            self.metrics.submitted(collection.name, repeated=1)
+            return found.view()
+        self.metrics.submitted(collection.name, accepted=1)
         return JobView.queued(job, collection.name)
 
     async def job(self, caller: Caller, job_id: str) -> JobView:
@@ -96,12 +102,17 @@ class Door:
 
     async def outcome(self, caller: Caller, job_id: str, wait_s: float) -> JobView:
         """The job when it has ended, or as it stands after `wait_s`."""
-        job, deadline = id_of(job_id), time.monotonic() + wait_s
-        with self.waiters.listening(job) as ear:
-            found = await self.find(caller, job)
-            if isinstance(found, Waiting):
-                found = await ear.news(deadline - time.monotonic()) or await self.find(caller, job)
-        return found.view()
+        job, began_s = id_of(job_id), time.monotonic()
+        found: Found | None = None
+        try:
+            with self.waiters.listening(job) as ear:
+                found = await self.find(caller, job)
+                if isinstance(found, Waiting):
+                    left_s = wait_s - (time.monotonic() - began_s)
+                    found = await ear.news(left_s) or await self.find(caller, job)
+            return found.view()
+        finally:
+            self.metrics.waited(time.monotonic() - began_s, has_ended=isinstance(found, Receipt))
 
     async def cancel(self, caller: Caller, job_id: str) -> JobView:
         """Try to write the job's receipt first; raises the 409 with the real outcome where that came too late."""
@@ -118,8 +129,10 @@ class Door:
         cancelled = Receipt.cancelled(job, waiting.ticket.collection, tries=waiting.tries)
         with database_at_hand():
             async with self.database.writes.begin() as session:
-                await write_receipts(session, [cancelled])
+                is_first = bool(await write_receipts(session, [cancelled]))
                 receipt = (await read_receipts(session, [job.id]))[job.id]
+        if is_first:
+            self.metrics.cancelled(receipt.collection)
         with queue_at_hand():
             await self.queue.settle([receipt])
         return receipt

@@ -5,20 +5,27 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from starlette.types import ASGIApp
 
-from api import adds, bulks, events, health, job_list, jobs, listing, problem_pages, problems, retries, stats
+from api import adds, bulks, events, health, job_list, jobs, listing, problem_pages, problems, retries, scrape, stats
 from api.access import Access, endpoint_of
 from api.callers import Scope, needs
 from api.door import Door
 from api.grouping import Grouping
 from api.keyring import Keyring, State
+from api.metrics import ApiMetrics
+from api.observing import Observing
 from api.page.install import install as install_page
 from api.page.rendering import Pages
 from api.reader import Reader
 from api.security import tell_security
 from api.slots import Slots
 from api.waiters import Waiters
+from shared.collections import Collection
 from shared.database import Database, open_database
+from shared.exporting import open_tracing
+from shared.metrics import Metrics
 from shared.problems import Problem
 from shared.queue import Queue
 from shared.rates import Rates
@@ -26,6 +33,7 @@ from shared.redis import open_redis
 from shared.registry import load_collections
 from shared.settings import Settings
 from shared.tasks import CANCEL_AGAIN_S, beside
+from shared.tracing import Tracing
 
 DESCRIPTION = (
     "Insert the first of these rows that is still free, exactly once, and tell which one it was. "
@@ -33,14 +41,40 @@ DESCRIPTION = (
 )
 
 
-def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: Keyring | None = None) -> FastAPI:
-    """The api on `database` and `queue`, which stay the caller's to close; `keyring` may have been read before."""
+UNTRACED = ("/metrics", "/health/")
+"""What is asked every few seconds would bury the traces of what callers do."""
+
+
+class App(FastAPI):
+    """FastAPI with `metrics` around everything that answers."""
+
+    def __init__(self, metrics: ApiMetrics, **options: Any) -> None:
+        super().__init__(**options)
+        self._metrics = metrics
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return Observing(super().build_middleware_stack(), self._metrics)
+
+
+def make_app(
+    settings: Settings,
+    *,
+    database: Database,
+    queue: Queue,
+    keyring: Keyring | None = None,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+) -> FastAPI:
+    """The api on `database` and `queue`, which stay the caller's to close, as does `tracing`.
+
+    `keyring` may have been read before. A worker in the same process may count in `metrics` as well.
+    """
     collections = load_collections(settings.models)
-    reader = Reader(database, queue)
-    waiters, grouping, streams = Waiters(queue, reader), Grouping(queue), Slots(settings.max_event_streams)
-    rates = Rates(queue.redis, queue.name)
-    door = Door(settings, database, queue, collections, reader, waiters, grouping, streams, rates)
+    metrics = metrics or Metrics(collections)
+    counters = ApiMetrics(metrics)
     keys = keyring or Keyring(database, settings)
+    rates = Rates(queue.redis, queue.name)
+    door = _make_door(settings, database, queue, collections, rates, counters, tracing)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -55,7 +89,8 @@ def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: K
         await door.reader.close()
 
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
-    app = FastAPI(
+    app = App(
+        counters,
         title="dibs",
         version="0.1.0",
         description=DESCRIPTION,
@@ -63,7 +98,7 @@ def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: K
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},
+        telemetry=_telemetry(tracing),
     )
     app.state.stopping = door.waiters.close
     pages = Pages()
@@ -81,10 +116,50 @@ def make_app(settings: Settings, *, database: Database, queue: Queue, keyring: K
     listing.install(app, door)
     health.install(app, door)
     stats.install(app, door)
+    scrape.install(app, door, metrics)
     problem_pages.install(app)
     install_page(app, pages, door, keys)
     _complete_openapi(app, door)
     return app
+
+
+def _make_door(
+    settings: Settings,
+    database: Database,
+    queue: Queue,
+    collections: dict[str, Collection],
+    rates: Rates,
+    metrics: ApiMetrics,
+    tracing: Tracing | None,
+) -> Door:
+    reader = Reader(database, queue)
+    waiters = Waiters(queue, reader)
+    metrics.count_open_waits(waiters.how_many)
+    return Door(
+        settings=settings,
+        database=database,
+        queue=queue,
+        collections=collections,
+        reader=reader,
+        waiters=waiters,
+        grouping=Grouping(queue, metrics, tracing),
+        streams=Slots(settings.max_event_streams),
+        rates=rates,
+        metrics=metrics,
+    )
+
+
+def _telemetry(tracing: Tracing | None) -> TelemetryConfig:
+    """FastAPI's own spans of requests, with our provider or not at all."""
+    return {
+        "tracing": tracing is not None,
+        "tracer_provider": tracing.provider if tracing else None,
+        "metrics": False,
+        "logs": False,
+        "operation_spans": False,
+        "auto_configure": False,
+        "exclude": lambda scope: scope["path"].startswith(UNTRACED),
+    }
 
 
 def app() -> FastAPI:
@@ -92,7 +167,10 @@ def app() -> FastAPI:
     settings = Settings.load()
     database = open_database(settings.need("database_url"))
     redis = open_redis(settings.need("redis_url"))
-    made = make_app(settings, database=database, queue=Queue(redis, settings.queue_name, limit=settings.queue_limit))
+    queue = Queue(redis, settings.queue_name, limit=settings.queue_limit)
+    if (tracing := open_tracing("dibs-api")) is not None:
+        tracing.follow(database)
+    made = make_app(settings, database=database, queue=queue, tracing=tracing)
     inner = made.router.lifespan_context
 
     @contextlib.asynccontextmanager
@@ -103,6 +181,8 @@ def app() -> FastAPI:
         finally:
             await database.close()
             await redis.aclose(close_connection_pool=True)
+            if tracing is not None:
+                await tracing.close()
 
     made.router.lifespan_context = lifespan
     return made

@@ -115,6 +115,10 @@ class Waiters:
         for listener in chain.from_iterable(listeners):
             listener.dismiss()
 
+    def how_many(self) -> int:
+        """Requests that listen now."""
+        return sum(map(len, self._ears.values())) + sum(map(len, self._bulk_ears.values()))
+
     def listening(self, job: UUID) -> AbstractContextManager[Ear]:
         """An ear for `job`. Look at the job after this, for only what happens from now on is told."""
         return self._listening(self._ears, str(job), Ear())

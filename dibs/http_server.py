@@ -15,21 +15,24 @@ from dibs.signals import Stop
 
 
 @contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket bound to `host` and `port`, which does not listen yet; raises `StartError`."""
+def bound(host: str, port: int, *, setting: str = "DIBS") -> Iterator[socket.socket]:
+    """A socket bound to `host` and `port`, which does not listen yet; raises `StartError`.
+
+    `setting` is what the settings are called before their _HOST and _PORT.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
-        raise StartError(f"DIBS_HOST: {host} is no address of this machine: {error.strerror}") from None
+        raise StartError(f"{setting}_HOST: {host} is no address of this machine: {error.strerror}") from None
     listener = socket.socket(family, kind, protocol)
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
         except OSError as error:
-            raise _cannot_listen(host, port, error) from None
+            raise _cannot_listen(host, port, error, setting) from None
         yield listener
 
 
@@ -88,7 +91,7 @@ async def answering(app: Any, listener: socket.socket, stop: Stop, *, grace_s: f
         await asyncio.wait({serving})
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
+def _cannot_listen(host: str, port: int, error: OSError, setting: str = "DIBS") -> StartError:
     if error.errno == errno.EADDRINUSE:
-        return StartError(f"port {port} of {host} is in use; set DIBS_PORT to another")
+        return StartError(f"port {port} of {host} is in use; set {setting}_PORT to another")
     return StartError(f"cannot listen on port {port} of {host}: {os.strerror(error.errno or 0)}")

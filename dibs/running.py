@@ -19,7 +19,7 @@ def run(entry: Callable[[Settings], Coroutine[Any, Any, T]], **given: object) ->
     """What `entry` returns of the settings; raises `StartError`."""
     try:
         settings = Settings.load(**{name: value for name, value in given.items() if value is not None})
-        logs.set_up(settings.log_level)
+        logs.set_up(settings.log_level, settings.log_format)
         # As `python -m` does: DIBS_MODELS names modules of the application in whose directory we are.
         sys.path.append(str(Path.cwd()))
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

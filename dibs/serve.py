@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Table
 
@@ -22,13 +23,17 @@ from dibs.embedded import Store, locked, opened_redis, own_redis
 from dibs.errors import StartError
 from dibs.http_server import address_of, answering, bound
 from dibs.logs import name_of
+from dibs.metrics_server import showing
 from dibs.signals import Stop
 from shared.database import Database, open_database
+from shared.exporting import open_tracing
 from shared.faults import FaultClass, sort_fault
+from shared.metrics import Metrics
 from shared.migrate import is_current, migrate
 from shared.queue import Queue
 from shared.registry import load_collections
 from shared.settings import Settings
+from shared.tracing import Tracing
 from worker.main import at_work, make_hands, make_runner
 
 log = logging.getLogger(__name__)
@@ -50,13 +55,14 @@ async def serve(settings: Settings) -> None:
         stop = stack.enter_context(Stop().on_signals())
         if settings.database_url is None or settings.redis_url is None:
             stack.enter_context(locked(settings.data_dir))
-        database = await stack.enter_async_context(_database(settings))
+        signals = await stack.enter_async_context(_signals(settings, "dibs"))
+        database = await stack.enter_async_context(_database(settings, signals))
         keyring = await _keyring(settings, database, listener)
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
         grace_s = settings.grace_s * (1 - HTTP_SHARE)
-        await stack.enter_async_context(_working(settings, database, queue, store, stop, grace_s))
-        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop))
+        await stack.enter_async_context(_working(settings, database, queue, store, stop, grace_s, signals))
+        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop, signals))
         _announce(stop, f"dibs serves {address_of(listener)}")
         await stop.wait()
 
@@ -69,11 +75,12 @@ async def serve_api(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(bound(settings.host, settings.port))
         stop = stack.enter_context(Stop().on_signals())
-        database = await stack.enter_async_context(_database(settings))
+        signals = await stack.enter_async_context(_signals(settings, "dibs-api"))
+        database = await stack.enter_async_context(_database(settings, signals))
         keyring = await _keyring(settings, database, listener)
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
-        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop))
+        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop, signals))
         _announce(stop, f"dibs api serves {address_of(listener)}")
         await stop.wait()
 
@@ -85,16 +92,36 @@ async def serve_worker(settings: Settings) -> None:
     redis_url = settings.need("redis_url")
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(Stop().on_signals())
-        database = await stack.enter_async_context(_database(settings))
+        signals = await stack.enter_async_context(_signals(settings, "dibs-worker"))
+        database = await stack.enter_async_context(_database(settings, signals))
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
-        await stack.enter_async_context(_working(settings, database, queue, store, stop, settings.grace_s))
+        await stack.enter_async_context(showing(settings, signals.metrics, stop))
+        await stack.enter_async_context(_working(settings, database, queue, store, stop, settings.grace_s, signals))
         _announce(stop, f"dibs worker works for {settings.queue_name} at {name_of(redis_url)}")
         await stop.wait()
 
 
+@dataclass(frozen=True)
+class Signals:
+    """What the parts of one process count into together, and where their traces go, if anywhere."""
+
+    metrics: Metrics
+    tracing: Tracing | None
+
+
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database]:
+async def _signals(settings: Settings, service: str) -> AsyncIterator[Signals]:
+    tracing = open_tracing(service)
+    try:
+        yield Signals(Metrics(load_collections(settings.models)), tracing)
+    finally:
+        if tracing is not None:
+            await tracing.close()
+
+
+@asynccontextmanager
+async def _database(settings: Settings, signals: Signals) -> AsyncIterator[Database]:
     """The database, with the schema that this code needs; raises `StartError`."""
     url = settings.database_url or settings.embedded_database_url
     if settings.database_url is None:
@@ -104,6 +131,8 @@ async def _database(settings: Settings) -> AsyncIterator[Database]:
         except Exception as error:
             raise StartError(f"{name_of(url)} cannot be migrated: {sort_fault(error).detail}") from error
     database = open_database(url, pool_size=settings.concurrency)
+    if signals.tracing is not None:
+        signals.tracing.follow(database)
     try:
         await _check_schema(database, url, [c.table for c in load_collections(settings.models).values()])
         yield database
@@ -154,19 +183,27 @@ async def _store(settings: Settings) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def _answering(
-    settings: Settings, database: Database, queue: Queue, keyring: Keyring, listener: socket.socket, stop: Stop
+    settings: Settings,
+    database: Database,
+    queue: Queue,
+    keyring: Keyring,
+    listener: socket.socket,
+    stop: Stop,
+    signals: Signals,
 ) -> AsyncIterator[None]:
-    app = make_app(settings, database=database, queue=queue, keyring=keyring)
+    app = make_app(
+        settings, database=database, queue=queue, keyring=keyring, metrics=signals.metrics, tracing=signals.tracing
+    )
     async with answering(app, listener, stop, grace_s=settings.grace_s * HTTP_SHARE):
         yield
 
 
 @asynccontextmanager
 async def _working(
-    settings: Settings, database: Database, queue: Queue, store: Store, stop: Stop, grace_s: float
+    settings: Settings, database: Database, queue: Queue, store: Store, stop: Stop, grace_s: float, signals: Signals
 ) -> AsyncIterator[None]:
     """Works while inside; on leaving, ends what runs, or all that is queued where nothing would outlive us."""
-    hands = make_hands(settings, database, queue)
+    hands = make_hands(settings, database, queue, metrics=signals.metrics, tracing=signals.tracing)
     runner = make_runner(settings, hands)
     told = asyncio.Event()
     async with at_work(hands):

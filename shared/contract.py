@@ -17,6 +17,8 @@ MAX_CANDIDATES = 1000
 MAX_BATCH = 1000
 MAX_KEY_LENGTH = 255
 
+TRACEPARENT = "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
+
 Row = dict[str, Any]
 
 
@@ -57,6 +59,8 @@ class Job:
     """The job whose content this one has once more."""
     error: Problem | None = None
     """Set where the door found a line of a bulk to be no add: the worker has only to write the receipt."""
+    traceparent: Annotated[str, Field(pattern=TRACEPARENT)] | None = None
+    """The trace that the job belongs to, where there is one (W3C Trace Context)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,7 @@ def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool) -> AsyncEngine
         url,
         json_serializer=_dump_json,
         json_deserializer=_load_json,
+        hide_parameters=True,  # an error is logged, and what callers sent is not the log's
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT_S,
@@ -121,6 +122,7 @@ def _sqlite_engine(url: str, *, begin: str, pool_size: int) -> AsyncEngine:
         url,
         json_serializer=_dump_json,
         json_deserializer=_load_json,
+        hide_parameters=True,  # an error is logged, and what callers sent is not the log's
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT_S,

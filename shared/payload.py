@@ -6,7 +6,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.clock import now_ms
-from shared.contract import Batch
+from shared.contract import Batch, Job
+from shared.encoding import encode
 
 FUNCTION = "add"
 """The name by which arq finds the function that runs a batch."""
@@ -56,3 +57,12 @@ def open_envelope(collection: str) -> tuple[bytes, bytes]:
     whole = dump_payload({"t": None, "f": FUNCTION, "a": [batch.model_dump()], "k": {}, "et": now_ms()})
     head, opening, tail = whole.partition(b'"jobs":[')
     return head + opening, tail
+
+
+_UNTRACED = b',"traceparent":null}'
+
+
+def dump_job(job: Job) -> bytes:
+    """A job as it stands in a batch. Without tracing it has no field for it: a worker that is older knows none."""
+    whole = encode(job)
+    return whole[: -len(_UNTRACED)] + b"}" if whole.endswith(_UNTRACED) else whole

@@ -1,7 +1,7 @@
 """Receipts: what became of a job. Written once, never changed; the row that makes a job exactly once."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Self
@@ -41,6 +41,8 @@ class Receipt:
     bulk: UUID | None = None
     line: int | None = None
     retry_of: UUID | None = None
+    found: bool = field(default=False, compare=False)
+    """Read back, not written just now: whoever counts what ended has counted it before, or somebody else has."""
 
     @classmethod
     def _of(cls, job: Job, collection: str, status: Status, **more: Any) -> Self:
@@ -140,8 +142,8 @@ def _to_row(receipt: Receipt) -> dict[str, Any]:
 def from_row(row: Any) -> Receipt:
     """The receipt in a row of its table, by name; with what was read of it."""
     error = Problem.model_validate(row["error"]) if row["error"] else None
-    return Receipt(**{**row, "status": Status(row["status"]), "error": error})
+    return Receipt(**{**row, "status": Status(row["status"]), "error": error}, found=True)
 
 
-_NAMES = tuple(Receipt.__dataclass_fields__)
+_NAMES = tuple(name for name in Receipt.__dataclass_fields__ if name != "found")
 _values = attrgetter(*_NAMES)

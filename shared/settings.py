@@ -1,7 +1,7 @@
 """Every setting, read once at an entrypoint and passed down from there."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -92,6 +92,8 @@ class Settings(BaseSettings):
     models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
     """Modules, or module:Class, whose SQLAlchemy models are collections; separated by commas."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """How a log line looks; `auto` is text on a terminal and JSON everywhere else."""
 
     queue_name: str = Field("dibs", min_length=1)
     """What the keys of this queue in Redis begin with."""
@@ -119,6 +121,9 @@ class Settings(BaseSettings):
     """Tries of a job that meets passing faults, such as a deadlock."""
     max_deaths: int = Field(3, ge=1, le=100)
     """Workers that may die under a job before it is failed as poison."""
+    metrics_port: int | None = Field(None, ge=0, le=65535)
+    """Where `dibs worker` answers `GET /metrics`; nowhere if not set."""
+    metrics_host: str = "127.0.0.1"
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

@@ -17,11 +17,13 @@ from shared.contract import Batch, Job
 from shared.database import Database
 from shared.encoding import encode
 from shared.ids import new_id
+from shared.metrics import Metrics
 from shared.queue import Queue
 from shared.receipts import Receipt, read_receipts
 from shared.registry import load_collections
 from shared.settings import Settings
 from shared.testing.queue import make_redis
+from shared.tracing import Tracing
 from tests.models import Tenant
 from worker.claim import Wish
 from worker.hands import Hands
@@ -65,6 +67,9 @@ def make_payload(collection: Collection, jobs: Iterable[Job]) -> dict[str, Any]:
     """A batch as it comes out of Redis."""
     payload = orjson.loads(encode(Batch(collection=collection.name, jobs=list(jobs)).model_dump()))
     assert isinstance(payload, dict)
+    for job in payload["jobs"]:
+        if job["traceparent"] is None:
+            del job["traceparent"]
     return payload
 
 
@@ -87,9 +92,16 @@ def make_settings(**given: Any) -> Settings:
     return Settings.load(**{"models": MODELS, "lease_s": 1.0, "poll_delay_s": 0.05} | given)
 
 
-def make_hands(database: Database, queue: Queue, **given: Any) -> Hands:
+def make_hands(
+    database: Database,
+    queue: Queue,
+    *,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+    **given: Any,
+) -> Hands:
     """A worker's hands with the tests' models; the jitter is the same each time."""
-    hands = make_real_hands(make_settings(**given), database, queue)
+    hands = make_real_hands(make_settings(**given), database, queue, metrics=metrics, tracing=tracing)
     hands.random = Random(0)
     return hands
 

@@ -11,15 +11,26 @@ from fastapi import FastAPI
 from api.keyring import Keyring
 from api.main import make_app
 from shared.database import Database
+from shared.metrics import Metrics
 from shared.queue import Queue
+from shared.tracing import Tracing
 from tests.build import make_hands, make_settings
 from worker.main import at_work, make_runner
 
 WAIT = {"Prefer": "wait=20"}
 
 
-def make_test_app(database: Database, queue: Queue, *, keyring: Keyring | None = None, **settings: Any) -> FastAPI:
-    return make_app(make_settings(**settings), database=database, queue=queue, keyring=keyring)
+def make_test_app(
+    database: Database,
+    queue: Queue,
+    *,
+    keyring: Keyring | None = None,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+    **settings: Any,
+) -> FastAPI:
+    made = make_settings(**settings)
+    return make_app(made, database=database, queue=queue, keyring=keyring, metrics=metrics, tracing=tracing)
 
 
 async def read_keyring(database: Database, **settings: Any) -> Keyring:
@@ -31,10 +42,10 @@ async def read_keyring(database: Database, **settings: Any) -> Keyring:
 
 @asynccontextmanager
 async def serving(
-    database: Database, queue: Queue, *, keyring: Keyring | None = None, key: str = "", **settings: Any
+    database: Database, queue: Queue, *, key: str = "", **options: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the api that sends `key`, if any; nobody works."""
-    app = make_test_app(database, queue, keyring=keyring, **settings)
+    """A client, which sends `key`, if any, of the api that is made with `options`; nobody works."""
+    app = make_test_app(database, queue, **options)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     async with (
@@ -45,10 +56,17 @@ async def serving(
 
 
 @asynccontextmanager
-async def working(database: Database, queue: Queue, **settings: Any) -> AsyncIterator[None]:
+async def working(
+    database: Database,
+    queue: Queue,
+    *,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+    **settings: Any,
+) -> AsyncIterator[None]:
     """A worker runs in the background."""
     made = make_settings(**settings)
-    hands = make_hands(database, queue, **settings)
+    hands = make_hands(database, queue, metrics=metrics, tracing=tracing, **settings)
     stop = asyncio.Event()
     async with at_work(hands):
         running = asyncio.create_task(make_runner(made, hands).run_until(stop, grace_s=10))

@@ -64,10 +64,11 @@ async def fail(sessions: Sessions, receipts: Sequence[Receipt]) -> dict[UUID, Re
     """Write `receipts` unless their jobs have some, and return what stands. Raises `Interrupted`."""
     try:
         async with sessions.begin() as session:
-            await write_receipts(session, receipts)
-            return await read_receipts(session, [receipt.id for receipt in receipts])
+            first = await write_receipts(session, receipts)
+            standing = await read_receipts(session, [receipt.id for receipt in receipts if receipt.id not in first])
     except Exception as cause:
         raise Interrupted(sort_fault(cause)) from cause
+    return standing | {receipt.id: receipt for receipt in receipts if receipt.id in first}
 
 
 async def _claim_or_split(
@@ -106,10 +107,13 @@ async def _fail(
     sessions: Sessions, collection: Collection, wish: Wish, fault: Fault, error: Exception, tries: int
 ) -> dict[UUID, Receipt]:
     told = fault.as_problem()
+    named = {"job_id": str(wish.job.id), "collection": collection.name}
     if fault.kind is FaultClass.UNKNOWN:
-        log.error("job %s met an unknown error", wish.job.id, exc_info=error)
+        log.error("job %s met an unknown error", wish.job.id, exc_info=error, extra=named)
     elif fault.code == "SQLITE_CONSTRAINT_FOREIGNKEY":
         told.constraint = await _broken_foreign_key(sessions, collection, wish.rows)
+    if fault.kind is FaultClass.REFUSED:
+        log.info("job %s is refused by the database: %s", wish.job.id, fault.code, extra=named)
     return await fail_jobs(sessions, collection.name, [wish.job], told, tries=tries)
 
 

@@ -22,6 +22,7 @@ from worker.batch import UNKNOWN_COLLECTION, Interrupted, end_jobs, fail_jobs, u
 from worker.outage import Outage
 from worker.pulse import Pulse
 from worker.retry import GiveUp, Later, Policy, Wait, decide
+from worker.watch import ClaimWatch, Watch
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Hands:
     outage: Outage
     slots: asyncio.Semaphore
     max_deaths: int
+    watch: Watch
     random: Random = field(default_factory=Random)
 
     async def run(self, deliveries: Sequence[Delivery]) -> Verdict:
@@ -66,7 +68,7 @@ class Hands:
         """
         batches = [delivery.batch for delivery in deliveries]
         # The lease is kept while waiting for a slot, too.
-        with self.pulse.lease(deliveries):
+        with self.pulse.lease(deliveries), self.watch.delivery(deliveries):
             try:
                 async with self.slots:
                     if len(deliveries) == 1:
@@ -93,6 +95,7 @@ class Hands:
             await self.queue.scatter(delivery.content)
             return Ended({})
         error = problem(Kind.POISON, f"{deaths} workers died while they ran this job")
+        log.error("job %s is failed: %s", jobs[0].id, error.detail)
         return await self._end([delivery.batch], collection, jobs, spent=spent, error=error)
 
     async def _run_fresh(self, deliveries: Sequence[Delivery]) -> Verdict:
@@ -111,24 +114,46 @@ class Hands:
         fresh: bool = False,
     ) -> Verdict:
         """Receipts for `jobs`: failed with `error` if there is one, else by the claim."""
+        with self.watch.claim(collection, jobs, first=fresh) as claim:
+            return await self._until_decided(claim, batches, collection, jobs, spent=spent, error=error, fresh=fresh)
+
+    async def _until_decided(
+        self,
+        claim: ClaimWatch,
+        batches: Sequence[str],
+        collection: str,
+        jobs: Sequence[Job],
+        *,
+        spent: int,
+        error: Problem | None,
+        fresh: bool,
+    ) -> Verdict:
         while True:
             try:
-                return Ended(await self._receipts(collection, jobs, spent + 1, error, fresh=fresh))
+                receipts = await self._receipts(collection, jobs, spent + 1, error, fresh=fresh)
             except Interrupted as stop:
-                match decide(await self._judged(stop.fault), tries_spent=spent, policy=self.policy, random=self.random):
+                fault = await self._judged(stop.fault)
+                claim.met(fault)
+                match decide(fault, tries_spent=spent, policy=self.policy, random=self.random):
                     case Wait():
                         await self.outage.over()
                         fresh = False  # the commit may have come through before the connection was lost
                     case GiveUp(problem_) if error is None:
+                        log.error("%s: %s; no more of them", _named(batches), stop)
                         error = problem_
                     case GiveUp():
                         # Not even the failed receipt could be written; that is no reason to lose the job.
+                        claim.put_off(fault)
                         await self._note(self.queue.excuse(batches))
                         return Again(self.policy.cap_s)
                     case Later(delay_s, spends_try):
                         log.warning("%s: %s; again in %.2f s", _named(batches), stop, delay_s)
+                        claim.put_off(fault)
                         await self._note((self.queue.spend_try if spends_try else self.queue.excuse)(batches))
                         return Again(delay_s)
+            else:
+                claim.ended(receipts.values())
+                return Ended(receipts)
 
     async def _receipts(
         self, collection: str, jobs: Sequence[Job], tries: int, error: Problem | None, *, fresh: bool

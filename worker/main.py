@@ -9,6 +9,8 @@ from arq.worker import Function, Retry, func
 
 from shared.contract import Batch
 from shared.database import Database, open_database
+from shared.exporting import open_tracing
+from shared.metrics import Metrics
 from shared.payload import FUNCTION, dump_payload, load_payload
 from shared.queue import Queue
 from shared.redis import REDIS_FAULTS, open_redis
@@ -16,12 +18,15 @@ from shared.registry import load_collections
 from shared.settings import Settings
 from shared.tasks import CANCEL_AGAIN_S, beside
 from shared.tickets import Delivery
+from shared.tracing import Tracing
 from worker.hands import Again, Ended, Hands
+from worker.metrics import WorkerMetrics
 from worker.outage import Outage
 from worker.pulse import Pulse
 from worker.reaper import reap_for_ever
 from worker.retry import Policy
 from worker.runner import Runner
+from worker.watch import Watch
 
 # Redis connections beside those of the running batches: the loop, the pulse, the reaper, the bell.
 SPARE_CONNECTIONS = 10
@@ -56,23 +61,34 @@ def functions() -> list[Function]:
     return [func(add, name=FUNCTION)]
 
 
-def make_hands(settings: Settings, database: Database, queue: Queue) -> Hands:
+def make_hands(
+    settings: Settings,
+    database: Database,
+    queue: Queue,
+    *,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+) -> Hands:
+    """Hands on what is the caller's to close. They count into `metrics`, so that somebody can show them."""
+    collections = load_collections(settings.models)
+    counters = WorkerMetrics(metrics or Metrics(collections))
     return Hands(
         database=database,
         queue=queue,
-        collections=load_collections(settings.models),
+        collections=collections,
         policy=Policy(max_tries=settings.max_tries),
-        pulse=Pulse(queue, settings.lease_s),
+        pulse=Pulse(queue, settings.lease_s, counters),
         outage=Outage(database.answers),
         slots=asyncio.Semaphore(settings.concurrency),
         max_deaths=settings.max_deaths,
+        watch=Watch(counters, tracing),
     )
 
 
 @contextlib.asynccontextmanager
 async def at_work(hands: Hands) -> AsyncIterator[None]:
     """What must go on beside the batches: the pulse, and the search for lost jobs."""
-    reaper = reap_for_ever(hands.queue, hands.database.writes)
+    reaper = reap_for_ever(hands.queue, hands.database.writes, hands.watch.metrics)
     try:
         async with beside(pulse=hands.pulse.beat_for_ever()), beside(again_s=CANCEL_AGAIN_S, reaper=reaper):
             yield
@@ -115,7 +131,10 @@ def arq_settings(settings: Settings) -> type:
     async def on_startup(ctx: dict[str, Any]) -> None:
         database = open_database(settings.need("database_url"), pool_size=settings.concurrency)
         stack.push_async_callback(database.close)
-        ctx["hands"] = make_hands(settings, database, queue)
+        if (tracing := open_tracing("dibs-worker")) is not None:
+            stack.push_async_callback(tracing.close)
+            tracing.follow(database)
+        ctx["hands"] = make_hands(settings, database, queue, tracing=tracing)
         await stack.enter_async_context(at_work(ctx["hands"]))
 
     async def on_shutdown(_ctx: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 
 from shared.tasks import cancel
 
@@ -24,7 +25,8 @@ class Outage:
     async def over(self) -> None:
         """Return when the database answers; at the soonest after a short pause, so that nobody spins."""
         if self._return is None or self._return.done():
-            self._return = asyncio.create_task(self._watch(), name="outage")
+            # The first who waits is not the only one: neither its log fields nor its trace are the watch's.
+            self._return = asyncio.create_task(self._watch(), name="outage", context=Context())
         # A waiter that is cancelled must not take the watch away from the others.
         await asyncio.shield(self._return)
 

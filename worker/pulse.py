@@ -17,6 +17,7 @@ from shared.contract import Batch
 from shared.queue import Queue
 from shared.redis import REDIS_FAULTS
 from shared.tickets import Delivery, Running, Worker
+from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,12 @@ class _Held(NamedTuple):
 class Pulse:
     """Holds the leases of one worker. A worker that dies stops renewing, and others take its batches up."""
 
-    def __init__(self, queue: Queue, lease_s: float) -> None:
+    def __init__(self, queue: Queue, lease_s: float, metrics: WorkerMetrics) -> None:
         self._queue = queue
+        self._metrics = metrics
         self._lease_ms = int(lease_s * 1000)
         self._held: dict[str, _Held] = {}
+        self._lost: set[str] = set()
         self._started_at = utc_now()
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -50,6 +53,7 @@ class Pulse:
         finally:
             for delivery in deliveries:
                 self._held.pop(delivery.batch, None)
+                self._lost.discard(delivery.batch)
 
     def holds(self, batch: str) -> bool:
         return batch in self._held
@@ -65,10 +69,20 @@ class Pulse:
 
     async def renew(self, batches: Iterable[str]) -> None:
         """Let the leases of `batches` begin anew, where they still exist: a lost one is another worker's by now."""
+        asked = tuple(batches)
         async with self._queue.redis.pipeline(transaction=False) as pipe:
-            for batch in tuple(batches):
+            for batch in asked:
                 pipe.pexpire(f"{in_progress_key_prefix}{batch}", self._lease_ms)
-            await pipe.execute()
+            renewed = await pipe.execute()
+        # A batch is let go of before its lease is given back, so what is still held here should have one.
+        lost = {batch for batch, is_there in zip(asked, renewed, strict=True) if not is_there}
+        self._tell_lost((lost & self._held.keys()) - self._lost)
+
+    def _tell_lost(self, batches: set[str]) -> None:
+        for batch in sorted(batches):
+            log.warning("the lease of batch %s ran out while it ran", batch, extra={"batch": batch})
+        self._metrics.leases_lost(len(batches))
+        self._lost |= batches
 
     async def _beat(self) -> None:
         await self.renew(self._held)

@@ -13,6 +13,7 @@ from shared.problems import Kind, problem
 from shared.queue import KEEP, Queue
 from shared.redis import REDIS_FAULTS
 from worker.batch import UNKNOWN_COLLECTION, Interrupted, fail_jobs, unknown_job
+from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
@@ -20,18 +21,18 @@ LOOK_AT = 100
 EVERY_S = 30.0
 
 
-async def reap_for_ever(queue: Queue, sessions: Sessions, every_s: float = EVERY_S) -> None:
+async def reap_for_ever(queue: Queue, sessions: Sessions, metrics: WorkerMetrics, every_s: float = EVERY_S) -> None:
     while True:
         await asyncio.sleep(every_s)
         try:
-            await reap(queue, sessions)
+            await reap(queue, sessions, metrics)
         except (*REDIS_FAULTS, Interrupted):
             log.debug("not reaped", exc_info=True)
         except Exception:
             log.exception("the search for lost jobs failed")
 
 
-async def reap(queue: Queue, sessions: Sessions) -> int:
+async def reap(queue: Queue, sessions: Sessions, metrics: WorkerMetrics) -> int:
     """Fail the lost among the longest waiting jobs; returns how many there were."""
     lost = 0
     for job_id, since, waiting in await queue.oldest(LOOK_AT):
@@ -46,9 +47,10 @@ async def reap(queue: Queue, sessions: Sessions) -> int:
             continue
         error = problem(Kind.LOST, "the job was no longer in the queue when a worker looked for it")
         receipts = await fail_jobs(sessions, collection, [job], error, tries=tries)
+        metrics.ended(receipts.values())
         await queue.settle([receipts[job_id]])
         # It may just as well have ended while we looked: then its own receipt stands.
         if receipts[job_id].error == error:
-            log.error("job %s was lost from the queue", job_id)
+            log.error("job %s was lost from the queue", job_id, extra={"job_id": str(job_id), "collection": collection})
             lost += 1
     return lost

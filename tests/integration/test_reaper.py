@@ -15,7 +15,7 @@ from worker.reaper import reap, reap_for_ever
 
 
 async def reaped(hands: Hands) -> int:
-    return await reap(hands.queue, hands.database.writes)
+    return await reap(hands.queue, hands.database.writes, hands.watch.metrics)
 
 
 async def lose(hands: Hands, batch: str) -> None:
@@ -91,7 +91,7 @@ async def test_a_damaged_ticket_does_not_keep_the_other_lost_jobs_from_their_rec
 
 
 async def test_the_reaper_comes_again_and_again(hands: Hands) -> None:
-    reaper = asyncio.create_task(reap_for_ever(hands.queue, hands.database.writes, every_s=0.01))
+    reaper = asyncio.create_task(reap_for_ever(hands.queue, hands.database.writes, hands.watch.metrics, every_s=0.01))
     try:
         for _ in range(2):
             job = make_job(ANIMALS, ["Max"])

@@ -50,7 +50,7 @@ async def test_a_drained_queue_leaves_nothing_of_its_jobs_in_redis(
         await drained(queue)
         await until(lambda: has_no_tasks(worker.runner))
         left = {key async for key in queue.redis.scan_iter() if b":minute:" not in key}
-    assert left == {queue.worker_key(worker.hands.pulse.name).encode()}
+    assert left == {queue.worker_key(worker.hands.pulse.name).encode(), f"{queue.name}:workers".encode()}
 
 
 async def has_no_tasks(runner: Runner) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from shared.contract import Job, Status
 from shared.database import Database, open_database
@@ -40,9 +41,7 @@ class Working:
 
 
 @asynccontextmanager
-async def working(
-    database_url: str, redis_url: str, *, grace_s: float = 10, **settings: object
-) -> AsyncIterator[Working]:
+async def working(database_url: str, redis_url: str, *, grace_s: float = 10, **settings: Any) -> AsyncIterator[Working]:
     async with opened(database_url, redis_url) as (database, queue):
         hands = make_hands(database, queue, **settings)
         runner = make_runner(make_settings(**settings), hands)
