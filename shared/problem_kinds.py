@@ -74,7 +74,7 @@ _ABOUT = (
     About(
         Kind.FORBIDDEN,
         HTTPStatus.FORBIDDEN,
-        "The key does not allow this",
+        "This is not allowed",
         "The key is good, and its scopes do not cover this; or no key was made yet, and then only the machine that "
         "the server runs on may ask.",
         "Use a key with the scope that `detail` names, or have one made.",

@@ -110,7 +110,8 @@ async def test_what_everybody_may_see_says_nothing_but_how_it_stands(
         for headers in [*strangers.values(), list(bearer(adder).items())]:
             for path in FOR_EVERYBODY:
                 answer = await client.get(path, headers=headers)  # type: ignore[arg-type]  # bytes or text, it takes both
-                assert (answer.status_code, list(answer.json())) == (200, ["status"])
+                assert answer.status_code in {200, 503}, "how it stands is not asked here"
+                assert list(answer.json()) == ["status"]
         assert "workers" in (await client.get("/health/ready", headers=bearer(reader))).json()
 
 
@@ -244,7 +245,7 @@ async def test_before_the_keys_were_read_nobody_comes_in(fake_queue: Queue) -> N
                 continue
             answer = await client.request(method, path)
             if needed.is_for_everybody:
-                assert answer.status_code == 200
+                assert list(answer.json()) == ["status"]
                 continue
             assert answer.status_code == 503, (method, path)
             assert int(answer.headers["retry-after"]) > 0

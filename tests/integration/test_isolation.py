@@ -104,7 +104,7 @@ async def test_the_idempotency_keys_of_two_callers_do_not_meet(
         assert hers["result"]["name"] == "Max"
         # Her other key is the same caller.
         other = bearer(await make_key(sqlite_database, "ada"))
-        assert (await client.post("/add", headers=other | ONCE, json={"candidates": ["Max"]})).json() == hers
+        assert (await client.post("/add", headers=other | ONCE | WAIT, json={"candidates": ["Max"]})).json() == hers
     assert await names_of(sqlite_database) == ["Cody", "Max"]
 
 
