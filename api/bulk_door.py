@@ -18,6 +18,7 @@ from shared.clock import utc_now
 from shared.collections import Collection, InvalidAdd, MalformedAdd
 from shared.contract import Job, Place, Status
 from shared.ids import as_id, keyed_id, line_id, new_bulk_id
+from shared.points import Point, reached
 from shared.problems import Kind, Problem, problem
 from shared.queue import QueueFull
 from shared.rates import Rate
@@ -116,6 +117,7 @@ class BulkDoor:
                     if time.monotonic() > give_up_at:
                         raise refuse(Kind.QUEUE_FULL, _NO_ROOM.format(_line(jobs[0]) - 1)) from None
             await asyncio.sleep(LOOK_FOR_ROOM_S)
+        await reached(Point.ENQUEUED, (job.id for job in jobs))
         if is_keyed:
             await self._check_same(jobs, submitted)
 

@@ -17,6 +17,7 @@ from shared.collections import Add, Collection
 from shared.contract import Job, JobView, Status
 from shared.database import Database
 from shared.ids import as_id, keyed_id, new_id
+from shared.points import Point, reached
 from shared.problems import Kind, problem
 from shared.queue import Queue, QueueFull
 from shared.rates import Rates
@@ -71,6 +72,7 @@ class Door:
                 raise refuse(
                     Kind.QUEUE_FULL, f"no more than {self.queue.limit} jobs may wait; this one was not taken in"
                 ) from None
+        await reached(Point.ENQUEUED, [job.id])
         if may_be_known and (receipt := (await self.old_receipts([job.id])).get(job.id)):
             # The receipt is the truth, whatever the queue says. What was queued just now is harmless: a worker
             # finds the receipt as well. But its ticket would speak for the key until then.
@@ -120,6 +122,7 @@ class Door:
             async with self.database.writes.begin() as session:
                 await write_receipts(session, [cancelled])
                 receipt = (await read_receipts(session, [job.id]))[job.id]
+        await reached(Point.CANCELLED, [job.id])
         with queue_at_hand():
             await self.queue.settle([receipt])
         return receipt

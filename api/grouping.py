@@ -17,7 +17,7 @@ class Grouping:
         self._senders: dict[str, Together[Job, Submitted]] = {}
 
     async def submit(self, collection: str, job: Job) -> Submitted:
-        """As `Queue.submit` does for one job; raises what that raises for its batch."""
+        """As `Queue.submit` does for one job; raises what that raises."""
         sender = self._senders.get(collection)
         if sender is None:
             send = partial(self._send, collection)
@@ -26,15 +26,10 @@ class Grouping:
 
     async def _send(self, collection: str, jobs: Sequence[Job]) -> Sequence[Submitted | Exception]:
         try:
-            return await self._queue.submit(collection, jobs)
-        except QueueFull as full:
-            if len(jobs) == 1:
-                return [full]
-            # There may be room for some of them.
-            middle = len(jobs) // 2
-            return [*await self._send(collection, jobs[:middle]), *await self._send(collection, jobs[middle:])]
-        except Exception as error:  # noqa: BLE001  # not raised: the other half may have been taken in
+            submitted = await self._queue.submit(collection, jobs, partly=True)
+        except Exception as error:  # noqa: BLE001  # the callers get it
             return [error] * len(jobs)
+        return [one if one.room else QueueFull() for one in submitted]
 
     async def close(self) -> None:
         for sender in self._senders.values():

@@ -117,8 +117,8 @@ class Settings(BaseSettings):
     """How long a stopping worker may finish what it has."""
     max_tries: int = Field(8, ge=1, le=100)
     """Tries of a job that meets passing faults, such as a deadlock."""
-    max_deaths: int = Field(3, ge=1, le=100)
-    """Workers that may die under a job before it is failed as poison."""
+    max_deaths: int = Field(3, ge=2, le=100)
+    """Workers that may die under a job before it is failed as poison; the last of them ran nothing else like it."""
 
     @classmethod
     def load(cls, **overrides: object) -> Self:
