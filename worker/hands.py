@@ -70,11 +70,11 @@ class Hands:
     async def run(self, deliveries: Sequence[Delivery]) -> Verdict:
         """Run batches of one collection, with the same tries spent, as one claim.
 
-        A batch under which workers died runs as `together` says: with few others, at the end alone. A cancel leaves
-        the jobs as they are, with no try spent.
+        Of those under which workers died only one claim runs at a time, of as many as `together` says. A cancel
+        leaves the jobs as they are, with no try spent.
         """
         batches = [delivery.batch for delivery in deliveries]
-        is_suspect = deliveries[0].deaths > 0 and together(deliveries[0], self.max_deaths) == 1
+        is_suspect = deliveries[0].deaths > 0
         # The lease is kept while waiting for a turn, too. A suspect that waits for its own holds no slot.
         fresh = is_blamed = deliveries[0].number == 1
         with self.pulse.lease(deliveries):
@@ -95,7 +95,6 @@ class Hands:
         if first.content is None:
             return await self._refuse(first.batch)
         jobs = [job for delivery in deliveries if delivery.content is not None for job in delivery.content.jobs]
-        await reached(Point.STARTED, (job.id for job in jobs))
         if first.deaths:
             log.warning("%s: taken up again, %d workers went away under it", _named(batches), first.deaths)
             if len(jobs) > 1 and together(first, self.max_deaths) == 1:
@@ -106,6 +105,8 @@ class Hands:
         error = None
         if first.deaths >= self.max_deaths:
             error = problem(Kind.POISON, f"{first.deaths} workers died while they ran this job")
+        else:
+            await reached(Point.STARTED, (job.id for job in jobs))
         return await self._end(batches, first.content.collection, jobs, spent=first.spent, error=error, fresh=fresh)
 
     async def _end(
@@ -195,7 +196,8 @@ def together(delivery: Delivery, max_deaths: int) -> int:
     """How many jobs may be claimed together with those of `delivery`, its own counted.
 
     A worker that died took all that it ran with it, and one of them may have killed it. So what was running is
-    tried again by the few, and then one by one and in each worker one at a time: who dies then, dies of that one.
+    tried again by the few, and then one by one, and in each worker nothing else of the kind runs meanwhile: who
+    dies then, dies of that one.
     """
     if delivery.content is None or delivery.deaths >= min(2, max_deaths - 1):
         return 1

@@ -23,8 +23,8 @@ from tests.services import redis_program
 PATIENCE_S = 30.0
 
 
-def python_m_dibs(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "dibs", *arguments]
+def python_m_dibs(*arguments: str, module: str = "dibs") -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -87,11 +87,12 @@ def names_in(database: Path) -> list[str]:
 class Running:
     """A `dibs serve`, `dibs api` or `dibs worker` that said it is ready; `with` kills it if it still runs."""
 
-    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, log: Path, *arguments: str, module: str = "dibs", **environment: str) -> None:
         self._log = log
+        command = python_m_dibs(*arguments, module=module)
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                python_m_dibs(*arguments), env=clean(environment), stdout=subprocess.PIPE, stderr=stderr, text=True
+                command, env=clean(environment), stdout=subprocess.PIPE, stderr=stderr, text=True
             )
         assert self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
