@@ -1,1 +1,1 @@
-"""Everything dies, again and again, while adds come in; then every promise is checked. `python -m tests.chaos --help`."""
+"""Everything dies, again and again, while adds come in; then each promise is checked."""

@@ -1,6 +1,7 @@
 """Callers that do not give up: every error is answered by the same again, under the same key, to the other api."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
@@ -150,12 +151,8 @@ class Caller:
             yield b"".join(part)
             raise BrokenOff
 
-        try:
-            await self._http.post(
-                self._random.choice(self._urls) + "/bulk/animals", headers=headers, content=dying()
-            )
-        except (BrokenOff, httpx.TransportError):
-            pass
+        with contextlib.suppress(BrokenOff, httpx.TransportError):
+            await self._http.post(self._random.choice(self._urls) + "/bulk/animals", headers=headers, content=dying())
 
     async def _submit(self, key: str, names: list[str], wait_s: int | None = None) -> dict[str, Any]:
         wait_s = self._random.choice([0, 0, 2]) if wait_s is None else wait_s

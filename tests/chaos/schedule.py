@@ -40,7 +40,8 @@ TARGETS = {
 @dataclass(frozen=True)
 class Blow:
     """`pause_s` after the blow before, `kind` hits the process number `target` of its kind; what stays away or
-    stands still does so for `lasts_s`."""
+    stands still does so for `lasts_s`.
+    """
 
     kind: Kind
     target: int
