@@ -19,6 +19,7 @@ from shared.clock import utc_now
 from shared.collections import Collection, InvalidAdd, MalformedAdd
 from shared.contract import Job, Place, Status
 from shared.ids import as_id, keyed_id, line_id, new_bulk_id
+from shared.points import Point, reached
 from shared.problems import FieldError, Kind, Problem, problem
 from shared.queue import QueueFull
 from shared.rates import Rate
@@ -155,6 +156,7 @@ class BulkDoor:
                         self._door.metrics.refused(collection.name, Kind.QUEUE_FULL, len(jobs))
                         raise refuse(Kind.QUEUE_FULL, _NO_ROOM.format(_line(jobs[0]) - 1)) from None
             await asyncio.sleep(LOOK_FOR_ROOM_S)
+        await reached(Point.ENQUEUED, (job.id for job in jobs))
         repeated = sum(answer.held is not None for answer in submitted)
         self._door.metrics.submitted(collection.name, accepted=len(jobs) - repeated, repeated=repeated)
         if is_keyed:

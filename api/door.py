@@ -18,6 +18,7 @@ from shared.collections import Add, Collection
 from shared.contract import Job, JobView, Status
 from shared.database import Database
 from shared.ids import as_id, keyed_id, new_id
+from shared.points import Point, reached
 from shared.problems import Kind, problem
 from shared.queue import Queue, QueueFull
 from shared.rates import Rates
@@ -73,6 +74,7 @@ class Door:
                 raise refuse(
                     Kind.QUEUE_FULL, f"no more than {self.queue.limit} jobs may wait; this one was not taken in"
                 ) from None
+        await reached(Point.ENQUEUED, [job.id])
         if may_be_known and (receipt := (await self.old_receipts([job.id])).get(job.id)):
             # The receipt is the truth, whatever the queue says. What was queued just now is harmless: a worker
             # finds the receipt as well. But its ticket would speak for the key until then.
@@ -131,6 +133,7 @@ class Door:
             async with self.database.writes.begin() as session:
                 is_first = bool(await write_receipts(session, [cancelled]))
                 receipt = (await read_receipts(session, [job.id]))[job.id]
+        await reached(Point.CANCELLED, [job.id])
         if is_first:
             self.metrics.cancelled(receipt.collection)
         with queue_at_hand():

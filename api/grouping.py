@@ -22,7 +22,7 @@ class Grouping:
         self._senders: dict[str, Together[Job, Submitted]] = {}
 
     async def submit(self, collection: str, job: Job) -> Submitted:
-        """As `Queue.submit` does for one job; raises what that raises for its batch."""
+        """As `Queue.submit` does for one job; raises what that raises."""
         if self._tracing is None:
             return await self._grouped(collection, job)
         with self._tracing.sending(collection, [job]) as [traced]:
@@ -43,20 +43,12 @@ class Grouping:
         return await sender.get(job)
 
     async def _send(self, collection: str, jobs: Sequence[Job]) -> Sequence[Submitted | Exception]:
-        try:
-            return await self._enqueue(collection, jobs)
-        except QueueFull as full:
-            if len(jobs) == 1:
-                return [full]
-            # There may be room for some of them.
-            middle = len(jobs) // 2
-            return [*await self._send(collection, jobs[:middle]), *await self._send(collection, jobs[middle:])]
-        except Exception as error:  # noqa: BLE001  # not raised: the other half may have been taken in
-            return [error] * len(jobs)
+        submitted = await self._enqueue(collection, jobs, partly=True)
+        return [one if one.room else QueueFull() for one in submitted]
 
-    async def _enqueue(self, collection: str, jobs: Sequence[Job]) -> list[Submitted]:
+    async def _enqueue(self, collection: str, jobs: Sequence[Job], *, partly: bool = False) -> list[Submitted]:
         began_s = time.perf_counter()
-        submitted = await self._queue.submit(collection, jobs)
+        submitted = await self._queue.submit(collection, jobs, partly=partly)
         self._metrics.enqueued(len(jobs), time.perf_counter() - began_s)
         return submitted
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from shared.absence import Absence
 from shared.contract import JobView
 from shared.encoding import encode
 from shared.faults import FaultClass, sort_fault
@@ -19,6 +20,9 @@ from shared.problems import MEDIA_TYPE, FieldError, Kind, Problem, problem
 from shared.redis import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
+
+# What this process has told of its servers: as with the loggers, one for all of its requests.
+_redis, _database = Absence("Redis", log), Absence("the database", log)
 
 RETRY_AFTER_S = 2
 
@@ -51,8 +55,10 @@ def queue_at_hand() -> Iterator[None]:
     try:
         yield
     except REDIS_FAULTS as fault:
-        log.warning("Redis did not answer: %s", type(fault).__name__)
+        _redis.goes_on(type(fault).__name__)
         raise refuse(Kind.QUEUE_AWAY, QUEUE_AWAY) from fault
+    else:
+        _redis.is_over()
 
 
 @contextmanager
@@ -62,10 +68,14 @@ def database_at_hand() -> Iterator[None]:
         yield
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         fault = sort_fault(error)
-        # A schema or a permission that is not as it should be is the operator's to mend, not the caller's.
-        is_away = fault.kind in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}
-        log.log(logging.WARNING if is_away else logging.ERROR, "the database did not answer: %s", fault.code)
+        if fault.kind in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
+            _database.goes_on(fault.code)
+        else:
+            # A schema or a permission that is not as it should be is the operator's to mend, not the caller's.
+            log.error("the database cannot be used: %s", fault.code)
         raise refuse(Kind.DATABASE_AWAY, "the database cannot be asked now") from error
+    else:
+        _database.is_over()
 
 
 def respond(told: Problem, *, job: JobView | None = None, headers: Mapping[str, str] | None = None) -> Response:

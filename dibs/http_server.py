@@ -1,80 +1,92 @@
-"""uvicorn inside our own event loop: a socket that is ours, and no hand on the signals."""
+"""uvicorn inside our own event loop: an entrance that is ours, and no hand on the signals."""
 
 import asyncio
-import errno
-import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from api.problems import respond
+from dibs.entrance import Entrance, allow_files
 from dibs.errors import StartError
 from dibs.signals import Stop
+from shared.problems import Kind, problem
 
+if TYPE_CHECKING:
+    from fastapi import Response
 
-@contextmanager
-def bound(host: str, port: int, *, setting: str = "DIBS") -> Iterator[socket.socket]:
-    """A socket bound to `host` and `port`, which does not listen yet; raises `StartError`.
-
-    `setting` is what the settings are called before their _HOST and _PORT.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except socket.gaierror as error:
-        raise StartError(f"{setting}_HOST: {host} is no address of this machine: {error.strerror}") from None
-    listener = socket.socket(family, kind, protocol)
-    with listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-        except OSError as error:
-            raise _cannot_listen(host, port, error, setting) from None
-        yield listener
-
-
-def address_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+LAST_WORD_S = 0.1
+"""How long the last who came in have for their request. Idle connections are closed after it."""
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, app: Any, entrance: Entrance, *, grace_s: float, max_connections: int) -> None:
+        config = uvicorn.Config(
+            self._answer,
+            interface="asgi3",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(grace_s)),
+        )
         super().__init__(config)
         self.is_up = asyncio.Event()
+        self._app = app
+        self._entrance = entrance
+        self._max_connections = max_connections
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        assert sockets is not None
-        host, port = sockets[0].getsockname()[:2]
         try:
             await super().startup(sockets)
-        except OSError as error:
-            raise _cannot_listen(host, port, error) from None
         except SystemExit:
             raise StartError("the api did not start; the log says why") from None
+        self._entrance.open(self._protocol)
         self.is_up.set()
+
+    async def drain(self, drain_s: float) -> None:
+        """Go on for `drain_s`, but let each answer be the last one on its connection; then take nothing new."""
+        last = (b"connection", b"close")
+        self.config.encoded_headers.append(last)
+        self.server_state.default_headers = [*self.server_state.default_headers, last]
+        if drain_s:
+            await asyncio.sleep(drain_s)
+        self._entrance.close()
+        await asyncio.sleep(LAST_WORD_S)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        is_crowded = scope["type"] == "http" and len(self.server_state.connections) > self._max_connections
+        await (_crowded() if is_crowded else self._app)(scope, receive, send)
 
 
 @asynccontextmanager
-async def answering(app: Any, listener: socket.socket, stop: Stop, *, grace_s: float) -> AsyncIterator[None]:
-    """Answers HTTP while inside; on leaving, takes nothing new and gives running requests `grace_s` to end."""
-    config = uvicorn.Config(
-        app,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=max(1, round(grace_s)),
-    )
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve([listener]), name="api")
+async def answering(
+    app: Any, listener: socket.socket, stop: Stop, *, grace_s: float, drain_s: float, max_connections: int
+) -> AsyncIterator[None]:
+    """Answers HTTP while inside; on leaving, sends callers elsewhere and gives running requests `grace_s` to end.
+
+    For `drain_s` it goes on as before, but closes each connection with its next answer and says that it is not
+    ready, so that whoever balances loads has time to turn away. Then it takes nothing new. With more than
+    `max_connections` it answers nothing but 503.
+    """
+    allow_files(max_connections)
+    entrance = Entrance(listener)
+    server = _Server(app, entrance, grace_s=grace_s, max_connections=max_connections)
+    # No socket for it to listen on: that is the entrance's.
+    serving = asyncio.create_task(server.serve([]), name="api")
     up = asyncio.create_task(server.is_up.wait())
     try:
         await asyncio.wait({serving, up}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,12 +98,15 @@ async def answering(app: Any, listener: socket.socket, stop: Stop, *, grace_s: f
         up.cancel()
         # Requests that wait for a job are answered now, with the job as it stands.
         app.state.stopping()
+        draining = asyncio.create_task(server.drain(drain_s), name="drain")
+        if not await stop.unless_hurried(draining):
+            draining.cancel()
+        await asyncio.wait({draining})
+        entrance.close()
         server.should_exit = True
         server.force_exit = not await stop.unless_hurried(serving)
         await asyncio.wait({serving})
 
 
-def _cannot_listen(host: str, port: int, error: OSError, setting: str = "DIBS") -> StartError:
-    if error.errno == errno.EADDRINUSE:
-        return StartError(f"port {port} of {host} is in use; set {setting}_PORT to another")
-    return StartError(f"cannot listen on port {port} of {host}: {os.strerror(error.errno or 0)}")
+def _crowded() -> "Response":
+    return respond(problem(Kind.BUSY, "too many connections; nothing was done"), headers={"Connection": "close"})

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dibs.http_server import address_of, answering, bound
+from dibs.entrance import address_of, bound
+from dibs.http_server import answering
 from dibs.signals import Stop
 from shared.metrics import Metrics
 from shared.settings import Settings
@@ -17,6 +18,7 @@ from shared.settings import Settings
 log = logging.getLogger(__name__)
 
 GRACE_S = 1.0
+MAX_CONNECTIONS = 100
 
 
 @asynccontextmanager
@@ -26,7 +28,9 @@ async def showing(settings: Settings, metrics: Metrics, stop: Stop) -> AsyncIter
         yield
         return
     with bound(settings.metrics_host, settings.metrics_port, setting="DIBS_METRICS") as listener:
-        async with answering(_app(metrics), listener, stop, grace_s=GRACE_S):
+        async with answering(
+            _app(metrics), listener, stop, grace_s=GRACE_S, drain_s=0, max_connections=MAX_CONNECTIONS
+        ):
             log.info("metrics: %s/metrics", address_of(listener))
             yield
 

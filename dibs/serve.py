@@ -20,8 +20,9 @@ from api.keyring import Keyring, State
 from api.local import is_loopback
 from api.main import make_app
 from dibs.embedded import Store, locked, opened_redis, own_redis
+from dibs.entrance import address_of, bound
 from dibs.errors import StartError
-from dibs.http_server import address_of, answering, bound
+from dibs.http_server import answering
 from dibs.logs import name_of
 from dibs.metrics_server import showing
 from dibs.signals import Stop
@@ -43,6 +44,9 @@ MORE_CONNECTIONS = 50
 
 HERE = "listen on 127.0.0.1 (DIBS_HOST)"
 
+CLOSING_S = 5.0
+"""What a stop may take beyond its grace, for handing back and closing; servers that hang would hold it up for ever."""
+
 HTTP_SHARE = 1 / 3
 """How much of `grace_s` the last requests may take; the worker has the rest, so that both end in time."""
 
@@ -52,7 +56,7 @@ async def serve(settings: Settings) -> None:
     load_collections(settings.models)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(bound(settings.host, settings.port))
-        stop = stack.enter_context(Stop().on_signals())
+        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
         if settings.database_url is None or settings.redis_url is None:
             stack.enter_context(locked(settings.data_dir))
         signals = await stack.enter_async_context(_signals(settings, "dibs"))
@@ -62,7 +66,9 @@ async def serve(settings: Settings) -> None:
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
         grace_s = settings.grace_s * (1 - HTTP_SHARE)
         await stack.enter_async_context(_working(settings, database, queue, store, stop, grace_s, signals))
-        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop, signals))
+        # Nobody else is there to whom callers could go meanwhile.
+        answering_ = _answering(settings, database, queue, keyring, listener, stop, signals, drain_s=0)
+        await stack.enter_async_context(answering_)
         _announce(stop, f"dibs serves {address_of(listener)}")
         await stop.wait()
 
@@ -74,13 +80,14 @@ async def serve_api(settings: Settings) -> None:
     settings.need("redis_url")
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(bound(settings.host, settings.port))
-        stop = stack.enter_context(Stop().on_signals())
+        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
         signals = await stack.enter_async_context(_signals(settings, "dibs-api"))
         database = await stack.enter_async_context(_database(settings, signals))
         keyring = await _keyring(settings, database, listener)
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
-        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop, signals))
+        answering_ = _answering(settings, database, queue, keyring, listener, stop, signals, drain_s=settings.drain_s)
+        await stack.enter_async_context(answering_)
         _announce(stop, f"dibs api serves {address_of(listener)}")
         await stop.wait()
 
@@ -91,7 +98,7 @@ async def serve_worker(settings: Settings) -> None:
     settings.need("database_url")
     redis_url = settings.need("redis_url")
     async with AsyncExitStack() as stack:
-        stop = stack.enter_context(Stop().on_signals())
+        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
         signals = await stack.enter_async_context(_signals(settings, "dibs-worker"))
         database = await stack.enter_async_context(_database(settings, signals))
         store = await stack.enter_async_context(_store(settings))
@@ -100,6 +107,10 @@ async def serve_worker(settings: Settings) -> None:
         await stack.enter_async_context(_working(settings, database, queue, store, stop, settings.grace_s, signals))
         _announce(stop, f"dibs worker works for {settings.queue_name} at {name_of(redis_url)}")
         await stop.wait()
+
+
+def _latest_s(settings: Settings) -> float:
+    return settings.drain_s + settings.grace_s + CLOSING_S
 
 
 @dataclass(frozen=True)
@@ -190,11 +201,16 @@ async def _answering(
     listener: socket.socket,
     stop: Stop,
     signals: Signals,
+    *,
+    drain_s: float,
 ) -> AsyncIterator[None]:
     app = make_app(
         settings, database=database, queue=queue, keyring=keyring, metrics=signals.metrics, tracing=signals.tracing
     )
-    async with answering(app, listener, stop, grace_s=settings.grace_s * HTTP_SHARE):
+    grace_s = settings.grace_s * HTTP_SHARE
+    async with answering(
+        app, listener, stop, grace_s=grace_s, drain_s=drain_s, max_connections=settings.max_connections
+    ):
         yield
 
 

@@ -39,6 +39,7 @@ SQLSTATES: dict[str, FaultClass] = {
     "57P": FaultClass.OUTAGE,  # shutting down, crashed, cannot connect now, dropped, idle for too long
     "53": FaultClass.OUTAGE,  # disk full, out of memory, too many connections
     "58030": FaultClass.OUTAGE,  # I/O error
+    "25P03": FaultClass.OUTAGE,  # we stood still in a transaction, and were cut off
     "25006": FaultClass.OUTAGE,  # read only: a standby, in the middle of a failover
     "22": FaultClass.REFUSED,  # data exceptions: too long, out of range, not representable
     "23": FaultClass.REFUSED,  # not null, foreign key, check, exclusion, another unique key
@@ -86,8 +87,9 @@ def sort_fault(error: BaseException, table: Table | None = None) -> Fault:
             return _postgres(str(state), causes)
         if name := getattr(cause, "sqlite_errorname", None):
             return _sqlite(name, str(cause), table)
-    kind = _without_code(causes)
-    return Fault(kind, type(causes[-1]).__name__, _one_line(causes[-1]))
+    # A timeout is a cancel that came from within: that one says nothing.
+    told = next((cause for cause in reversed(causes) if not isinstance(cause, asyncio.CancelledError)), causes[-1])
+    return Fault(_without_code(causes), type(told).__name__, _one_line(told))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -13,6 +13,9 @@ Keys, all with a time to live:
   {name}:minute:{minute}    how many jobs ended how in that minute; an hour
 """
 
+import os
+import secrets
+import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -31,9 +34,10 @@ from shared.contract import Batch, Job, Status
 from shared.encoding import encode
 from shared.ids import new_id
 from shared.payload import dump_job, open_envelope, read_batch
+from shared.points import Point, reached
 from shared.receipts import Receipt
 from shared.tally import Minute
-from shared.tickets import Bulk, Delivery, Submitted, Ticket, Waiting, Worker
+from shared.tickets import Bulk, Delivery, Submitted, Taken, Ticket, Waiting, Worker
 
 TAKE_BYTES = 256 * 1024
 """How much of payloads one taking of batches may bring; the last of them may go past it."""
@@ -74,6 +78,10 @@ class Queue:
         self._workers = f"{name}:workers"
         self._submit = redis.register_script((_SCRIPTS / "submit.lua").read_text())
         self._take = redis.register_script((_SCRIPTS / "take.lua").read_text())
+        self._hand_back = redis.register_script((_SCRIPTS / "hand_back.lua").read_text())
+        self._count = redis.register_script((_SCRIPTS / "count.lua").read_text())
+        # What stands in the leases: who holds them, for whoever looks, and never the same twice.
+        self._me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._look = redis.register_script((_SCRIPTS / "look.lua").read_text())
 
     def ticket_key(self, job: UUID) -> str:
@@ -85,11 +93,11 @@ class Queue:
     def progress_key(self, batch: UUID | str) -> str:
         return f"{self.name}:batch:{batch}"
 
-    async def submit(self, collection: str, jobs: Sequence[Job]) -> list[Submitted]:
-        """Take in `jobs` as one batch, all or nothing, in one round trip; raises `QueueFull`.
+    async def submit(self, collection: str, jobs: Sequence[Job], *, partly: bool = False) -> list[Submitted]:
+        """Take in `jobs` as one batch, in one round trip: all or nothing, or `partly`, for as many as there is room.
 
         A job whose id already waits is left as it is and its ticket is returned: whether it is the same add is
-        for the caller to see.
+        for the caller to see. Raises `QueueFull` where all or nothing was asked for, and there is no room.
         """
         batch = new_id()
         head, tail = open_envelope(collection)
@@ -108,6 +116,7 @@ class Queue:
             head,
             tail,
             self.wake_channel,
+            int(not partly),
         ]
         for job in jobs:
             ticket = self._ticket(collection, job, batch)
@@ -116,28 +125,36 @@ class Queue:
         if full:
             raise QueueFull
         return [
-            Submitted(job.id, _TICKET.validate_json(ticket) if ticket else None)
+            Submitted(job.id, None, room=False)
+            if ticket == b"full"
+            else Submitted(job.id, _TICKET.validate_json(ticket) if ticket else None)
             for job, ticket in zip(jobs, held, strict=True)
         ]
 
-    async def take(self, count: int, lease_s: float) -> list[Delivery]:
-        """Lease up to `count` batches that may run now, oldest first, in one round trip."""
-        answer = await self._take(
+    async def take(self, count: int, lease_s: float) -> Taken:
+        """Lease up to `count` batches that may run now, oldest first, in one round trip.
+
+        A batch that was handed out before is excused from this delivery until `start`.
+        """
+        left_ms, *parts = await self._take(
             keys=[self.batches],
             args=[
                 now_ms(), count, TAKE_BYTES, int(lease_s * 1000), COUNT_DELIVERIES_S,
                 in_progress_key_prefix, job_key_prefix, retry_key_prefix,
+                self.progress_key(""), _ms(KEEP_TICKET), self._me,
             ],
         )  # fmt: skip
-        return [
-            Delivery(batch.decode(), read_batch(payload), number)
-            for batch, number, payload in zip(answer[::3], answer[1::3], answer[2::3], strict=True)
+        deliveries = [
+            Delivery(batch.decode(), read_batch(payload), number, spent, excused)
+            for batch, number, spent, excused, payload in zip(*(parts[at::5] for at in range(5)), strict=True)
         ]
+        return Taken(deliveries, left_ms / 1000 if left_ms else None)
 
     async def finish(self, batches: Sequence[str], receipts: Collection[Receipt]) -> None:
         """Forget `batches` and the jobs of `receipts`, and tell whoever waits for them."""
         ids = [str(receipt.id) for receipt in receipts]
         await self._tell(ids)
+        await reached(Point.TOLD, map(UUID, ids))
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.zrem(self.batches, *batches)
             for prefix in (in_progress_key_prefix, job_key_prefix, retry_key_prefix, self.progress_key("")):
@@ -145,16 +162,18 @@ class Queue:
             self._forget(pipe, ids)
             tally.count(pipe, self.name, _decided_by_a_worker(receipts))
             await pipe.execute()
+        await reached(Point.FINISHED, map(UUID, ids))
 
     async def hand_back(self, batches: Sequence[str], delay_s: float) -> None:
-        """Let anybody run `batches` after `delay_s`."""
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(self.batches, dict.fromkeys(batches, now_ms() + int(delay_s * 1000)), xx=True)
-            pipe.delete(*(f"{in_progress_key_prefix}{batch}" for batch in batches))
-            await pipe.execute()
+        """Let anybody run `batches` after `delay_s`; one that another worker holds by now stays its."""
+        due_ms, wake = now_ms() + int(delay_s * 1000), "" if delay_s else self.wake_channel
+        await self._hand_back(keys=[self.batches], args=[due_ms, in_progress_key_prefix, self._me, wake, *batches])
 
     async def scatter(self, batch: Batch) -> None:
-        """Put each job of `batch` into the queue alone; the caller ends the batch itself."""
+        """Put each job of `batch` into the queue alone; the caller ends the batch itself.
+
+        Each counts as handed out once already, and so as one under which a worker went away.
+        """
         async with self.redis.pipeline(transaction=True) as pipe:
             for job in batch.jobs:
                 alone = new_id()
@@ -162,6 +181,7 @@ class Queue:
                 head, tail = open_envelope(batch.collection)
                 pipe.set(f"{job_key_prefix}{alone}", head + dump_job(job) + tail, px=_ms(KEEP))
                 pipe.set(self.ticket_key(job.id), encode(ticket), px=_ms(KEEP_TICKET))
+                pipe.set(f"{retry_key_prefix}{alone}", 1, ex=COUNT_DELIVERIES_S)
                 pipe.zadd(self.batches, {str(alone): now_ms()})
             pipe.pexpire(self.batches, _ms(KEEP_TICKET))
             await pipe.execute()
@@ -236,19 +256,19 @@ class Queue:
 
     async def spend_try(self, batches: Iterable[str]) -> None:
         """A delivery met a passing fault."""
-        await self._count(batches, {"tries": 1, "excused": 1})
+        await self._note(batches, tries=1, excused=1)
 
     async def excuse(self, batches: Iterable[str]) -> None:
         """A delivery ended without an outcome and without anybody's fault."""
-        await self._count(batches, {"excused": 1})
+        await self._note(batches, tries=0, excused=1)
 
-    async def _count(self, batches: Iterable[str], more: dict[str, int]) -> None:
-        async with self.redis.pipeline(transaction=True) as pipe:
-            for batch in batches:
-                for field, by in more.items():
-                    pipe.hincrby(self.progress_key(batch), field, by)
-                pipe.pexpire(self.progress_key(batch), _ms(KEEP_TICKET))
-            await pipe.execute()
+    async def start(self, batches: Iterable[str]) -> None:
+        """From now on it is the fault of one of `batches`, handed out before, should the worker die."""
+        await self._note(batches, tries=0, excused=-1)
+
+    async def _note(self, batches: Iterable[str], *, tries: int, excused: int) -> None:
+        prefix, keep_ms = self.progress_key(""), _ms(KEEP_TICKET)
+        await self._count(keys=[self.batches], args=[prefix, keep_ms, tries, excused, *batches])
 
     async def progress(self, batch: str) -> tuple[int, int]:
         """Tries spent, and deliveries excused."""

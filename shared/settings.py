@@ -99,6 +99,8 @@ class Settings(BaseSettings):
     """What the keys of this queue in Redis begin with."""
     queue_limit: int = Field(1_000_000, ge=1)
     """Jobs waiting in the queue, past which a submit is answered with 503."""
+    max_connections: int = Field(10_000, ge=1)
+    """Connections at a time, past which a request is answered with 503 and its connection closed."""
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_wait_s: float = Field(30.0, ge=0, le=600)
     """The longest that `Prefer: wait` may hold a request."""
@@ -117,10 +119,12 @@ class Settings(BaseSettings):
     """How long a dead worker's batch is held back from the others."""
     grace_s: float = Field(25.0, ge=0, le=3600)
     """How long a stopping worker may finish what it has."""
+    drain_s: float = Field(2.0, ge=0, le=300)
+    """How long a stopping `dibs api` still answers, on connections that it then closes, before it closes its door."""
     max_tries: int = Field(8, ge=1, le=100)
     """Tries of a job that meets passing faults, such as a deadlock."""
-    max_deaths: int = Field(3, ge=1, le=100)
-    """Workers that may die under a job before it is failed as poison."""
+    max_deaths: int = Field(3, ge=2, le=100)
+    """Workers that may die under a job before it is failed as poison; the last of them ran nothing else like it."""
     metrics_port: int | None = Field(None, ge=0, le=65535)
     """Where `dibs worker` answers `GET /metrics`; nowhere if not set."""
     metrics_host: str = "127.0.0.1"

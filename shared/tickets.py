@@ -60,10 +60,14 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of one job of a submit: `held` is the ticket that its id already had, if any."""
+    """What became of one job of a submit: `held` is the ticket that its id already had, if any.
+
+    Without `room` it was not taken in.
+    """
 
     id: UUID
     held: Ticket | None
+    room: bool = True
 
 
 class Bulk(NamedTuple):
@@ -76,11 +80,28 @@ class Bulk(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A batch as it was handed out for the `number`th time, from 1; no `content` where it cannot be read."""
+    """A batch as it was handed out for the `number`th time, from 1; no `content` where it cannot be read.
+
+    `spent` tries were spent on it, and `excused` of the earlier deliveries ended without anybody's death.
+    """
 
     batch: str
     content: Batch | None
     number: int
+    spent: int = 0
+    excused: int = 0
+
+    @property
+    def deaths(self) -> int:
+        """How many workers went away under it."""
+        return max(0, self.number - 1 - self.excused)
+
+
+class Taken(NamedTuple):
+    """The batches that a worker has leased; without any, how long the first of the others' leases may last."""
+
+    deliveries: list[Delivery]
+    look_again_s: float | None
 
 
 @dataclass(frozen=True)

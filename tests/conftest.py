@@ -25,6 +25,7 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "chaos: takes the whole machine, and runs only when it is asked for: -m chaos")
     for name in ("sqlite", "postgresql"):
         config.addinivalue_line("markers", f"{name}: runs on {name}")
 

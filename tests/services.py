@@ -1,5 +1,6 @@
-"""The kit's servers, under the name by which the tests ask for them."""
+"""PostgreSQL and Redis as the tests start them: the kit's."""
 
+from shared.testing.family import children_of, is_alive
 from shared.testing.missing import REQUIRE, missing
 from shared.testing.ports import free_port
 from shared.testing.postgres_server import PrivatePostgres, postgres_programs, postgres_user
@@ -9,7 +10,9 @@ __all__ = [
     "REQUIRE",
     "PrivatePostgres",
     "PrivateRedis",
+    "children_of",
     "free_port",
+    "is_alive",
     "missing",
     "postgres_programs",
     "postgres_user",

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from shared.collections import Collection
 from shared.contract import Job, Row
 from shared.database import Sessions
+from shared.points import Point, reached
 from shared.receipts import Receipt, read_receipts, write_receipts
 from shared.rows import Key, insert_unless_taken, select_among
 
@@ -77,6 +78,7 @@ async def claim(
             continue
         finally:
             fresh = False
+        await reached(Point.COMMITTED, receipts)
         ended |= receipts
         lost |= lost_now
         undecided = [wish for wish in undecided if wish.job.id not in ended]
@@ -101,8 +103,10 @@ async def _round(
         for p in picks
         if p.key in won
     ]
+    await reached(Point.INSERTED, (wish.job.id for wish in open_wishes))
     if len(await write_receipts(session, receipts)) < len(receipts):
         raise _Superseded
+    await reached(Point.WRITTEN, (receipt.id for receipt in receipts))
     return known | {r.id: r for r in receipts}, {p.key for p in picks if p.key not in won}
 
 

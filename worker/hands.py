@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from random import Random
 from uuid import UUID
@@ -13,6 +14,7 @@ from shared.contract import Job
 from shared.database import Database
 from shared.faults import Fault, FaultClass
 from shared.ids import as_id
+from shared.points import Point, reached
 from shared.problems import Kind, Problem, problem
 from shared.queue import Queue
 from shared.receipts import Receipt
@@ -25,6 +27,11 @@ from worker.retry import GiveUp, Later, Policy, Wait, decide
 from worker.watch import ClaimWatch, Watch
 
 log = logging.getLogger(__name__)
+
+CLAIM_JOBS = 500
+"""Jobs that are claimed together. A larger claim saves nothing more and keeps its locks for longer."""
+CLAIM_SUSPECTS = 25
+"""Jobs that are claimed together after a worker died under them."""
 
 UNREADABLE = "the queue holds nothing of the job that can be read: it is damaged, expired or of another version"
 
@@ -60,48 +67,50 @@ class Hands:
     max_deaths: int
     watch: Watch
     random: Random = field(default_factory=Random)
+    _one_suspect: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, deliveries: Sequence[Delivery]) -> Verdict:
-        """Run batches of one collection as one claim. Several at once only when each is handed out the first time.
+        """Run batches of one collection, with the same tries spent, as one claim.
 
-        A cancel leaves the jobs as they are, with no try spent.
+        Of those under which workers died only one claim runs at a time, of as many as `together` says. A cancel
+        leaves the jobs as they are, with no try spent.
         """
         batches = [delivery.batch for delivery in deliveries]
-        # The lease is kept while waiting for a slot, too.
+        is_suspect = deliveries[0].deaths > 0
+        # The lease is kept while waiting for a turn, too. A suspect that waits for its own holds no slot.
+        fresh = is_blamed = deliveries[0].number == 1
         with self.pulse.lease(deliveries), self.watch.delivery(deliveries):
             try:
-                async with self.slots:
-                    if len(deliveries) == 1:
-                        return await self._run_one(deliveries[0])
-                    return await self._run_fresh(deliveries)
+                async with self._one_suspect if is_suspect else nullcontext(), self.slots:
+                    if not is_blamed:
+                        await self._note(self.queue.start(batches))
+                        is_blamed = True
+                    return await self._run(deliveries, fresh=fresh)
             except asyncio.CancelledError:
-                await self._note(self.queue.excuse(batches))
+                if is_blamed:
+                    await self._note(self.queue.excuse(batches))
                 raise
 
-    async def _run_one(self, delivery: Delivery) -> Verdict:
-        if delivery.content is None:
-            return await self._refuse(delivery.batch)
-        if delivery.number == 1:
-            return await self._run_fresh([delivery])
-        spent, excused = await self.queue.progress(delivery.batch)
-        deaths = delivery.number - 1 - excused
-        collection, jobs = delivery.content.collection, delivery.content.jobs
-        if deaths > 0:
-            log.warning("batch %s is taken up again; %d workers went away under it", delivery.batch, deaths)
-        if deaths < self.max_deaths:
-            return await self._end([delivery.batch], collection, jobs, spent=spent)
-        if len(jobs) > 1:
-            log.error("batch %s: %d workers died under it; its jobs go on one by one", delivery.batch, deaths)
-            await self.queue.scatter(delivery.content)
-            return Ended({})
-        error = problem(Kind.POISON, f"{deaths} workers died while they ran this job")
-        log.error("job %s is failed: %s", jobs[0].id, error.detail)
-        return await self._end([delivery.batch], collection, jobs, spent=spent, error=error)
-
-    async def _run_fresh(self, deliveries: Sequence[Delivery]) -> Verdict:
-        contents = [delivery.content for delivery in deliveries if delivery.content is not None]
-        jobs = [job for content in contents for job in content.jobs]
-        return await self._end([d.batch for d in deliveries], contents[0].collection, jobs, spent=0, fresh=True)
+    async def _run(self, deliveries: Sequence[Delivery], *, fresh: bool) -> Verdict:
+        batches = [delivery.batch for delivery in deliveries]
+        first = deliveries[0]
+        if first.content is None:
+            return await self._refuse(first.batch)
+        jobs = [job for delivery in deliveries if delivery.content is not None for job in delivery.content.jobs]
+        if first.deaths:
+            log.warning("%s: taken up again, %d workers went away under it", _named(batches), first.deaths)
+            if len(jobs) > 1 and together(first, self.max_deaths) == 1:
+                log.error("%s: its jobs go on one by one", _named(batches))
+                await self.queue.scatter(first.content)
+                await reached(Point.SCATTERED, (job.id for job in jobs))
+                return Ended({})
+        error = None
+        if first.deaths >= self.max_deaths:
+            error = problem(Kind.POISON, f"{first.deaths} workers died while they ran this job")
+            log.error("job %s is failed: %s", jobs[0].id, error.detail)
+        else:
+            await reached(Point.STARTED, (job.id for job in jobs))
+        return await self._end(batches, first.content.collection, jobs, spent=first.spent, error=error, fresh=fresh)
 
     async def _end(
         self,
@@ -136,7 +145,12 @@ class Hands:
                 claim.met(fault)
                 match decide(fault, tries_spent=spent, policy=self.policy, random=self.random):
                     case Wait():
-                        await self.outage.over()
+                        # A worker that dies while it waits does not die of these batches.
+                        await self._note(self.queue.excuse(batches))
+                        try:
+                            await self.outage.over(stop.fault)
+                        finally:
+                            await self._note(self.queue.start(batches))
                         fresh = False  # the commit may have come through before the connection was lost
                     case GiveUp(problem_) if error is None:
                         log.error("%s: %s; no more of them", _named(batches), stop)
@@ -153,6 +167,7 @@ class Hands:
                         return Again(delay_s)
             else:
                 claim.ended(receipts.values())
+                self.outage.passed()
                 return Ended(receipts)
 
     async def _receipts(
@@ -167,8 +182,8 @@ class Hands:
         return await end_jobs(self.database.writes, known, jobs, tries=tries, fresh=fresh)
 
     async def _judged(self, fault: Fault) -> Fault:
-        """A timeout is an outage if the database answers nobody else either."""
-        if fault.kind is FaultClass.TIMEOUT and not await self.database.answers():
+        """A timeout is an outage if the database answers nobody else either, or did not until now."""
+        if fault.kind is FaultClass.TIMEOUT and (self.outage.goes_on or not await self.database.answers()):
             return replace(fault, kind=FaultClass.OUTAGE)
         return fault
 
@@ -198,6 +213,18 @@ class Hands:
             await command
         except REDIS_FAULTS:
             log.debug("not noted in Redis", exc_info=True)
+
+
+def together(delivery: Delivery, max_deaths: int) -> int:
+    """How many jobs may be claimed together with those of `delivery`, its own counted.
+
+    A worker that died took all that it ran with it, and one of them may have killed it. So what was running is
+    tried again by the few, and then one by one, and in each worker nothing else of the kind runs meanwhile: who
+    dies then, dies of that one.
+    """
+    if delivery.content is None or delivery.deaths >= min(2, max_deaths - 1):
+        return 1
+    return CLAIM_SUSPECTS if delivery.deaths else CLAIM_JOBS
 
 
 def _named(batches: Sequence[str]) -> str:

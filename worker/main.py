@@ -41,7 +41,7 @@ async def add(ctx: dict[str, Any], batch: Batch | None) -> dict[str, int]:
     with contextlib.suppress(*REDIS_FAULTS):
         # arq leases for ten seconds at least; a worker that dies here is to be followed sooner.
         await hands.pulse.renew([ctx["job_id"]])
-    match await hands.run([Delivery(ctx["job_id"], batch, ctx["job_try"])]):
+    match await hands.run([await _delivery(hands.queue, ctx["job_id"], batch, ctx["job_try"])]):
         case Again(delay_s):
             raise Retry(defer=delay_s)
         case Ended(receipts):
@@ -49,6 +49,15 @@ async def add(ctx: dict[str, Any], batch: Batch | None) -> dict[str, int]:
             with contextlib.suppress(*REDIS_FAULTS):
                 await hands.queue.settle(receipts.values(), ctx["job_id"])
             return {"ended": len(receipts)}
+
+
+async def _delivery(queue: Queue, batch: str, content: Batch | None, number: int) -> Delivery:
+    """The delivery that arq makes, as `Queue.take` would have made it."""
+    if number == 1:
+        return Delivery(batch, content, number)
+    spent, excused = await queue.progress(batch)
+    await queue.excuse([batch])
+    return Delivery(batch, content, number, spent, excused)
 
 
 def hands_of(ctx: dict[str, Any]) -> Hands:

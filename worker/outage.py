@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 
+from shared.faults import Fault
 from shared.tasks import cancel
 
 log = logging.getLogger(__name__)
@@ -15,35 +15,41 @@ LONGEST_PAUSE_S = 1.0
 
 
 class Outage:
-    """Waits until `answers` says that the database is back, once for however many wait."""
+    """Waits until `answers` says that the database can be tried again, once for however many wait.
+
+    The outage is over when somebody's work has `passed`: a database with a full disk answers, and takes nothing.
+    """
 
     def __init__(self, answers: Callable[[], Awaitable[bool]]) -> None:
         self._answers = answers
         self._return: asyncio.Task[None] | None = None
-        self._back_at = -math.inf
+        self.goes_on = False
+        self._pause_s = FIRST_PAUSE_S
 
-    async def over(self) -> None:
+    async def over(self, fault: Fault) -> None:
         """Return when the database answers; at the soonest after a short pause, so that nobody spins."""
+        if not self.goes_on:
+            self.goes_on, self._pause_s = True, FIRST_PAUSE_S
+            told = f"{fault.code}: {fault.detail}"
+            log.warning("the database is away (%s); jobs wait for it, no tries are spent", told)
         if self._return is None or self._return.done():
             # The first who waits is not the only one: neither its log fields nor its trace are the watch's.
             self._return = asyncio.create_task(self._watch(), name="outage", context=Context())
         # A waiter that is cancelled must not take the watch away from the others.
         await asyncio.shield(self._return)
 
-    async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        # It answered a moment ago and still could not be used, as with a full disk: the same outage goes on.
-        goes_on = loop.time() - self._back_at < LONGEST_PAUSE_S * 5
-        pause_s = LONGEST_PAUSE_S if goes_on else FIRST_PAUSE_S
-        if not goes_on:
-            log.warning("the database is away; jobs wait for it, no tries are spent")
-        await asyncio.sleep(pause_s)
-        while not await self._answers():
-            await asyncio.sleep(pause_s)
-            pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
-        self._back_at = loop.time()
-        if not goes_on:
+    def passed(self) -> None:
+        """Work came through."""
+        if self.goes_on:
+            self.goes_on = False
             log.warning("the database is back")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
+            if await self._answers():
+                return
 
     async def close(self) -> None:
         if self._return is not None:

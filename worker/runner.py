@@ -10,11 +10,14 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from uuid import UUID
 
+from shared.absence import Absence
+from shared.points import Point, reached
 from shared.redis import REDIS_FAULTS
 from shared.tasks import beside, cancel
 from shared.tickets import Delivery
-from worker.hands import Again, Hands
+from worker.hands import Again, Hands, together
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +26,8 @@ LAST_PICK_S = 2.0
 
 TAKE_BATCHES = 500
 """Batches that are taken at once, if they wait."""
-CLAIM_JOBS = 500
-"""Jobs that are claimed together. A larger claim saves nothing more and keeps its locks for longer."""
+LEAST_PAUSE_S = 0.02
+"""Before another look at leases that run out one after the other."""
 
 
 class Runner:
@@ -40,7 +43,7 @@ class Runner:
         self._running: set[asyncio.Task[None]] = set()
         self._mine: set[str] = set()
         self._bell = asyncio.Event()
-        self._redis_away = False
+        self._redis = Absence("Redis", log)
 
     async def run_until(self, stop: asyncio.Event, *, grace_s: float, drain: bool = False) -> None:
         """Work until `stop` is set, then finish within `grace_s` what is running and hand back the rest.
@@ -78,34 +81,37 @@ class Runner:
     async def _work(self) -> None:
         while self._picking:
             self._bell.clear()
+            pause_s = self._poll_delay_s
             try:
-                await self._pick()
+                if (look_again_s := await self._pick()) is not None:
+                    pause_s = min(pause_s, look_again_s + LEAST_PAUSE_S)
             except REDIS_FAULTS as fault:
-                self._tell_away(fault)
+                self._redis.goes_on(type(fault).__name__)
                 await asyncio.sleep(REDIS_PAUSE_S)
             except Exception:
                 # Whatever it is, a worker that goes on is better than none.
                 log.exception("no batches could be taken")
                 await asyncio.sleep(self._poll_delay_s)
             else:
-                self._tell_back()
+                self._redis.is_over()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._poll_delay_s):
+                    async with asyncio.timeout(pause_s):
                         await self._bell.wait()
 
-    async def _pick(self) -> None:
+    async def _pick(self) -> float | None:
+        """Start what may run now. Returns when a lease of another's runs out, if all that waits is leased."""
         free = self._concurrency - len(self._running)
         if free <= 0:
-            return
-        deliveries = await self._queue.take(TAKE_BATCHES, self._lease_s)
-        if again := [d.batch for d in deliveries if d.batch in self._mine]:
-            # A lease of ours ran out, and this took it up again: it still runs, and nobody died.
-            await self._queue.excuse(again)
-        for group in grouped(d for d in deliveries if d.batch not in self._mine):
+            return None
+        deliveries, look_again_s = await self._queue.take(TAKE_BATCHES, self._lease_s)
+        await reached(Point.LEASED, _jobs_of(deliveries))
+        # A lease of ours may have run out, and this took it up again: it still runs, and nobody died.
+        for group in grouped((d for d in deliveries if d.batch not in self._mine), self._hands.max_deaths):
             self._mine.update(d.batch for d in group)
             task = asyncio.create_task(self._run(group), name=f"claim {group[0].batch}")
             self._running.add(task)
             task.add_done_callback(self._done)
+        return look_again_s
 
     async def _run(self, group: Sequence[Delivery]) -> None:
         """One claim, and its end in Redis. A cancel hands the batches back at once."""
@@ -118,6 +124,7 @@ class Runner:
             else:
                 await self._queue.finish(batches, verdict.receipts.values())
         except asyncio.CancelledError:
+            await reached(Point.STOPPING, _jobs_of(group))
             with suppress(*REDIS_FAULTS):
                 await self._queue.hand_back(batches, 0)
             raise
@@ -131,7 +138,7 @@ class Runner:
             return
         if isinstance(error, REDIS_FAULTS):
             # Not marked done: the leases run out, and the next delivery finds the receipts.
-            self._tell_away(error)
+            self._redis.goes_on(type(error).__name__)
         else:
             log.error("a claim ended outside its function", exc_info=error)
 
@@ -155,33 +162,28 @@ class Runner:
             log.info("handing back %d claims", len(late))
             await cancel(late)
 
-    def _tell_away(self, fault: BaseException) -> None:
-        if not self._redis_away:
-            self._redis_away = True
-            log.warning("Redis is away (%s); waiting for it", type(fault).__name__)
 
-    def _tell_back(self) -> None:
-        if self._redis_away:
-            self._redis_away = False
-            log.warning("Redis is back")
+def grouped(deliveries: Iterable[Delivery], max_deaths: int) -> Iterator[list[Delivery]]:
+    """What is claimed together: batches of one collection that were handed out, and met faults, as often.
 
-
-def grouped(deliveries: Iterable[Delivery]) -> Iterator[list[Delivery]]:
-    """What is claimed together: fresh batches of one collection, at most `CLAIM_JOBS` jobs if more than one batch.
-
-    A batch that was handed out before runs alone: it may be the one that kills its workers.
+    Fresh ones stay among themselves, for nobody looks for their receipts first.
     """
-    open_groups: dict[str, tuple[list[Delivery], int]] = {}
+    open_groups: dict[object, tuple[list[Delivery], int]] = {}
     for delivery in deliveries:
-        if delivery.content is None or delivery.number > 1:
+        if delivery.content is None:
             yield [delivery]
             continue
-        collection, jobs = delivery.content.collection, len(delivery.content.jobs)
-        group, size = open_groups.get(collection, ([], 0))
-        if group and size + jobs > CLAIM_JOBS:
+        jobs, most = len(delivery.content.jobs), together(delivery, max_deaths)
+        alike = delivery.content.collection, delivery.number == 1, delivery.spent, delivery.deaths
+        group, size = open_groups.get(alike, ([], 0))
+        if group and size + jobs > most:
             yield group
             group, size = [], 0
         group.append(delivery)
-        open_groups[collection] = (group, size + jobs)
+        open_groups[alike] = (group, size + jobs)
     for group, _ in open_groups.values():
         yield group
+
+
+def _jobs_of(deliveries: Iterable[Delivery]) -> Iterator[UUID]:
+    return (job.id for delivery in deliveries if delivery.content is not None for job in delivery.content.jobs)

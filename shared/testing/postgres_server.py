@@ -8,10 +8,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from shared.testing.family import children_of, is_alive
 from shared.testing.missing import missing
 from shared.testing.ports import free_port
 
@@ -135,6 +137,38 @@ class PrivatePostgres:
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
         """`fast` ends sessions in order, `immediate` is a crash."""
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}")
+
+    @property
+    def owner(self) -> int:
+        """The user that the server runs as."""
+        return int(self._user.get("user", os.geteuid()))
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open and nothing answers."""
+        for process in self._family():
+            os.kill(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for process in self._family():
+            os.kill(process, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL to the server and to each of its processes."""
+        self.pause()  # so that none of them has time to say anything
+        family = self._family()
+        for process in family:
+            os.kill(process, signal.SIGKILL)
+        give_up_at = time.monotonic() + START_TIMEOUT_S
+        while any(map(is_alive, family)):
+            if time.monotonic() > give_up_at:
+                raise RuntimeError("PostgreSQL outlived SIGKILL")
+            time.sleep(0.01)
+        # Where nobody reaps orphans the dead one would count as running.
+        (self._data / "postmaster.pid").unlink()
+
+    def _family(self) -> list[int]:
+        server = int((self._data / "postmaster.pid").read_text().split()[0])
+        return [server, *children_of(server)]
 
     @property
     def is_running(self) -> bool:

@@ -23,8 +23,8 @@ from tests.services import redis_program
 PATIENCE_S = 30.0
 
 
-def python_m_dibs(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "dibs", *arguments]
+def python_m_dibs(*arguments: str, module: str = "dibs") -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -44,7 +44,7 @@ def clean(environment: dict[str, str]) -> dict[str, str]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("DIBS_", "OTEL_")) and name != "PATH"
     }
-    return {**kept, "PATH": "", "DIBS_PORT": "0", **environment}
+    return {**kept, "PATH": "", "DIBS_PORT": "0", "DIBS_DRAIN_S": "0", **environment}
 
 
 def path_with_redis() -> str:
@@ -89,11 +89,12 @@ def names_in(database: Path) -> list[str]:
 class Running:
     """A `dibs serve`, `dibs api` or `dibs worker` that said it is ready; `with` kills it if it still runs."""
 
-    def __init__(self, log: Path, *arguments: str, **environment: str) -> None:
+    def __init__(self, log: Path, *arguments: str, module: str = "dibs", **environment: str) -> None:
         self._log = log
+        command = python_m_dibs(*arguments, module=module)
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                python_m_dibs(*arguments), env=clean(environment), stdout=subprocess.PIPE, stderr=stderr, text=True
+                command, env=clean(environment), stdout=subprocess.PIPE, stderr=stderr, text=True
             )
         assert self.process.stdout is not None
         readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)

@@ -37,12 +37,16 @@ def start_dibs(tmp_path: Path) -> Iterator[StartDibs]:
     number = itertools.count()
     with ExitStack() as stack:
 
-        def start(command: str, database_url: str, redis_url: str, **environment: str) -> Running:
+        def start(
+            command: str, database_url: str, redis_url: str, *more: str, module: str = "dibs", **environment: str
+        ) -> Running:
             log = tmp_path / f"{command}-{next(number)}.log"
             return stack.enter_context(
                 Running(
                     log,
                     command,
+                    *more,
+                    module=module,
                     DIBS_DATABASE_URL=database_url,
                     DIBS_REDIS_URL=redis_url,
                     DIBS_MODELS="tests.models",

@@ -10,14 +10,16 @@ import pytest
 
 from shared.contract import Status
 from shared.database import Database, open_database
+from shared.points import Point
 from shared.queue import Queue
 from tests.build import ANIMALS, make_job, names_of, receipts_of
+from tests.faults.dying import MARKED
 from tests.serving import drained, working
 
 LEASE_S = 1.0
 
 
-async def die_at(place: str, database_url: str, queue: Queue) -> None:
+async def die_at(command: str, point: str, database_url: str, queue: Queue) -> None:
     """Let a worker process run into its death."""
     connection = queue.redis.connection_pool.connection_kwargs
     environment = {
@@ -28,21 +30,21 @@ async def die_at(place: str, database_url: str, queue: Queue) -> None:
         "DIBS_LEASE_S": str(LEASE_S),
     }
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.faults.dying_worker", place, env=environment
+        sys.executable, "-m", "tests.faults.dying", command, point, env=environment
     )
     async with asyncio.timeout(30):
         assert await worker.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("place", ["leased", "committed", "told"])
+@pytest.mark.parametrize(("command", "point"), [("worker", Point.LEASED), ("worker", Point.COMMITTED), ("arq", MARKED)])
 async def test_after_a_kill_there_is_one_row_and_one_answer(
-    database: Database, database_url: str, redis_queue: Queue, place: str
+    database: Database, database_url: str, redis_queue: Queue, command: str, point: str
 ) -> None:
     job = make_job(ANIMALS, ["Max", "Cody", "Robby"])
     await redis_queue.submit("animals", [job])
-    await die_at(place, database_url, redis_queue)
+    await die_at(command, point, database_url, redis_queue)
     left_behind = await receipts_of(database, [job])
-    assert (job.id in left_behind) is (place != "leased")
+    assert (job.id in left_behind) is (point != Point.LEASED)
     assert await redis_queue.redis.zcard(redis_queue.batches) == 1, "arq has not marked it done"
 
     # A second add stands behind it, so that a wrong redelivery would take Cody away from it.

@@ -123,7 +123,7 @@ async def test_a_passing_fault_is_a_fault_and_a_try(database: Database, fake_que
         hands = make_hands(hurried, fake_queue, metrics=metrics)
         batch = await enqueue(hands, ANIMALS, [job])
         async with held_name(database, "Max"):
-            [delivery] = await fake_queue.take(1, 10)
+            [delivery] = (await fake_queue.take(1, 10)).deliveries
             assert isinstance(await hands.run([delivery]), Again)
         [key] = [key async for key in fake_queue.redis.scan_iter("arq:in-progress:*")]
         await fake_queue.redis.delete(key)
@@ -158,7 +158,7 @@ async def again_and_again(hands: Hands, collection: Collection, job: Job) -> Non
 async def test_a_lost_lease_is_counted_once(sqlite_database: Database, fake_queue: Queue, metrics: Metrics) -> None:
     hands = make_hands(sqlite_database, fake_queue, metrics=metrics)
     await enqueue(hands, ANIMALS, [make_job(ANIMALS, ["Max"])])
-    [delivery] = await fake_queue.take(1, 10)
+    [delivery] = (await fake_queue.take(1, 10)).deliveries
     with hands.pulse.lease([delivery]):
         await hands.pulse.renew([delivery.batch])
         assert told(exposed(metrics), "dibs_leases_lost_total") == {}
@@ -229,7 +229,7 @@ async def test_labels_are_bounded(sqlite_database: Database, fake_queue: Queue, 
     for number in range(3):
         job = make_job(ANIMALS, ["Max"])
         await hands.queue.submit(f"collection-{number}", [job])
-        [delivery] = await fake_queue.take(1, 10)
+        [delivery] = (await fake_queue.take(1, 10)).deliveries
         await hands.run([delivery])
     samples = exposed(metrics)
     assert told(samples, "dibs_http_request_seconds_count") == {

@@ -131,7 +131,7 @@ async def test_what_a_job_meets_is_logged_with_its_id(sqlite_database: Database,
         hands = make_hands(hurried, fake_queue, max_tries=2)
         batch = await enqueue(hands, ANIMALS, [job])
         async with held_name(sqlite_database, "Max"):
-            [delivery] = await fake_queue.take(1, 10)
+            [delivery] = (await fake_queue.take(1, 10)).deliveries
             assert isinstance(await hands.run([delivery]), Again)
     [line] = [line for line in log.of("worker.hands") if line["level"] == "warning"]
     assert (line["batch"], line["job_id"], line["collection"]) == (batch, str(job.id), "animals")
@@ -148,7 +148,7 @@ async def test_a_damaged_batch_is_logged_with_its_id(sqlite_database: Database, 
     hands = make_hands(sqlite_database, fake_queue)
     batch = await enqueue(hands, ANIMALS, [make_job(ANIMALS, ["Max"])])
     await fake_queue.redis.set(f"arq:job:{batch}", b"\x80\x05damaged")
-    [delivery] = await fake_queue.take(1, 10)
+    [delivery] = (await fake_queue.take(1, 10)).deliveries
     await hands.run([delivery])
     [line] = [line for line in log.of("worker.hands") if line["level"] == "error"]
     assert line["batch"] == batch

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 import pytest
@@ -39,7 +39,7 @@ async def batch_of(queue: Queue, job: UUID) -> str:
 
 
 async def taken(queue: Queue, count: int = 10, lease_s: float = 5) -> list[str]:
-    return [delivery.batch for delivery in await queue.take(count, lease_s)]
+    return [delivery.batch for delivery in (await queue.take(count, lease_s)).deliveries]
 
 
 async def test_a_submit_is_one_batch_of_its_jobs_in_their_order(queue: Queue) -> None:
@@ -257,13 +257,100 @@ async def test_scattered_jobs_are_batches_of_one(queue: Queue) -> None:
 
 
 async def test_tries_and_excuses_are_counted_apart(queue: Queue) -> None:
-    batch = str(uuid4())
+    job = make_job(ANIMALS, ["Max"])
+    await queue.submit("animals", [job])
+    batch = await batch_of(queue, job.id)
     assert await queue.progress(batch) == (0, 0)
     await queue.excuse([batch])
     assert await queue.progress(batch) == (0, 1)
     # A try that was spent ended in order: nobody died.
     await queue.spend_try([batch])
     assert await queue.progress(batch) == (1, 2)
+
+
+async def test_of_a_batch_that_another_worker_finished_nothing_is_counted(queue: Queue) -> None:
+    job = make_job(ANIMALS, ["Max"])
+    await queue.submit("animals", [job])
+    [batch] = await taken(queue)
+    await queue.finish([batch], [Receipt.exhausted(job, "animals", tries=1)])
+    await queue.redis.delete(*[key async for key in queue.redis.scan_iter(f"{queue.name}:minute:*")])
+
+    await queue.start([batch])
+    await queue.excuse([batch])
+    await queue.spend_try([batch])
+
+    assert await stored(queue) == {}
+
+
+async def test_what_is_handed_out_again_and_only_waits_is_nobodys_death(queue: Queue) -> None:
+    await queue.submit("animals", [make_job(ANIMALS, ["Max"])])
+    seen = []
+    for starts in (True, False, False, True, False):
+        [delivery] = (await queue.take(1, 5)).deliveries
+        seen.append((delivery.number, delivery.deaths))
+        if starts and delivery.number > 1:
+            await queue.start([delivery.batch])
+        await queue.redis.delete(in_progress_key_prefix + delivery.batch)
+    # It died of the first, which nobody watches, and of the fourth.
+    assert seen == [(1, 0), (2, 1), (3, 1), (4, 1), (5, 2)]
+
+
+async def test_who_finds_everything_leased_is_told_when_to_look_again(queue: Queue) -> None:
+    assert await queue.take(1, 5) == ([], None)
+    for lease_s in (8, 2):
+        await queue.submit("animals", [make_job(ANIMALS, ["Max"])])
+        assert len((await queue.take(1, lease_s)).deliveries) == 1
+
+    deliveries, look_again_s = await queue.take(1, 5)
+
+    assert deliveries == []
+    assert look_again_s
+    assert 1 < look_again_s <= 2
+
+
+async def test_a_batch_that_another_worker_holds_by_now_is_not_handed_back(queue: Queue) -> None:
+    await queue.submit("animals", [make_job(ANIMALS, ["Max"])])
+    [batch] = await taken(queue)
+    await queue.redis.delete(in_progress_key_prefix + batch)
+    other = Queue(queue.redis, queue.name, limit=queue.limit)
+    assert await taken(other) == [batch]
+
+    await queue.hand_back([batch], 0)
+
+    assert await taken(queue) == []
+    await other.hand_back([batch], 0)
+    assert await taken(queue) == [batch]
+
+
+async def test_a_queue_that_is_nearly_full_takes_in_as_many_as_there_is_room_for(queue: Queue) -> None:
+    queue.limit = 3
+    known = make_job(ANIMALS, ["Max"])
+    await queue.submit("animals", [known])
+    jobs = [known, *(make_job(ANIMALS, ["Max"]) for _ in range(4))]
+
+    answers = await queue.submit("animals", [*jobs, jobs[1], jobs[4]], partly=True)
+
+    assert [answer.room for answer in answers] == [True, True, True, False, False, True, False]
+    assert [answer.held is not None for answer in answers] == [True, False, False, False, False, True, False]
+    assert await queue.depth() == 3
+    assert [await queue.look(job.id) is not None for job in jobs] == [True, True, True, False, False]
+
+
+async def test_an_answer_that_got_lost_is_the_same_when_it_is_asked_for_again(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.limit = 2
+    known = make_job(ANIMALS, ["Max"])
+    await queue.submit("animals", [known])
+    jobs = [known, *(make_job(ANIMALS, ["Max"]) for _ in range(2))]
+    batch = new_id()
+    monkeypatch.setattr("shared.queue.new_id", lambda: batch)
+
+    first = await queue.submit("animals", jobs, partly=True)
+    again = await queue.submit("animals", jobs, partly=True)
+
+    assert first == again
+    assert [(one.room, one.held is not None) for one in again] == [(True, True), (True, False), (False, False)]
 
 
 async def test_the_oldest_jobs_are_told_first_and_a_lost_ticket_by_its_id(queue: Queue) -> None:

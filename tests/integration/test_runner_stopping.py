@@ -7,7 +7,7 @@ import pytest
 from shared.contract import Status
 from shared.database import Database, open_database
 from shared.queue import Queue
-from shared.tickets import Delivery
+from shared.tickets import Taken
 from tests.build import ANIMALS, make_hands, make_job, make_settings, receipts_of
 from tests.integration.working import drained, is_held, is_running, submit, working
 from tests.waiting import held_name, until
@@ -82,12 +82,12 @@ class HeldTake:
         self.taken = asyncio.Event()
         self.answer = asyncio.Event()
 
-    async def take(self, count: int, lease_s: float) -> list[Delivery]:
-        batches = await self._take(count, lease_s)
-        if batches:
+    async def take(self, count: int, lease_s: float) -> Taken:
+        taken = await self._take(count, lease_s)
+        if taken.deliveries:
             self.taken.set()
             await self.answer.wait()
-        return batches
+        return taken
 
 
 @pytest.mark.parametrize("drain", [True, False])

@@ -7,7 +7,8 @@ from typing import Any
 
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
-from dibs.http_server import address_of, answering, bound
+from dibs.entrance import address_of, bound
+from dibs.http_server import answering
 from dibs.signals import Stop
 from shared.contract import Job
 from shared.database import Database, open_database
@@ -57,7 +58,7 @@ async def opened_site(database_url: str, **settings: Any) -> AsyncIterator[Site]
     try:
         app = make_test_app(database, queue, **settings)
         with bound("127.0.0.1", 0) as listener:
-            async with answering(app, listener, Stop(), grace_s=STOP_S):
+            async with answering(app, listener, Stop(60), grace_s=STOP_S, drain_s=0, max_connections=1000):
                 yield Site(address_of(listener), database, queue)
     finally:
         await redis.aclose(close_connection_pool=True)
