@@ -20,6 +20,9 @@ CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 30
 LOCK_TIMEOUT_S = 2
 """A claim waits for another's lock for milliseconds; longer, somebody outside holds it."""
+IDLE_IN_TRANSACTION_S = 10
+"""A claim thinks for milliseconds between two statements; longer, its worker stands still or its machine is gone, and
+others want the names that it holds. They try for longer than this."""
 SQLITE_LOCK_TIMEOUT_S = 10
 """SQLite has one lock for all."""
 
@@ -92,12 +95,17 @@ def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool) -> AsyncEngine
 
         @event.listens_for(engine.sync_engine, "begin")
         def _begin(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'")
+            local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())
+            connection.exec_driver_sql(f"SELECT {local}")
 
     return engine
 
 
-_OWN_CONNECTION = {"server_settings": {"application_name": "dibs", "lock_timeout": f"{LOCK_TIMEOUT_S}s"}}
+_LIMITS = {
+    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_S}s",
+}
+_OWN_CONNECTION = {"server_settings": {"application_name": "dibs", **_LIMITS}}
 _ANY_CONNECTION: dict[str, Any] = {
     "server_settings": {"application_name": "dibs"},  # pgbouncer knows this one, and refuses most others
     # What one transaction prepared, the next would not find, or find prepared by somebody else.

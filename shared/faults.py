@@ -39,6 +39,7 @@ SQLSTATES: dict[str, FaultClass] = {
     "57P": FaultClass.OUTAGE,  # shutting down, crashed, cannot connect now, dropped, idle for too long
     "53": FaultClass.OUTAGE,  # disk full, out of memory, too many connections
     "58030": FaultClass.OUTAGE,  # I/O error
+    "25P03": FaultClass.OUTAGE,  # we stood still in a transaction, and were cut off
     "25006": FaultClass.OUTAGE,  # read only: a standby, in the middle of a failover
     "22": FaultClass.REFUSED,  # data exceptions: too long, out of range, not representable
     "23": FaultClass.REFUSED,  # not null, foreign key, check, exclusion, another unique key

@@ -12,7 +12,9 @@ Keys, all with a time to live:
   {name}:minute:{minute}    how many jobs ended how in that minute; an hour
 """
 
+import os
 import secrets
+import socket
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -73,7 +75,8 @@ class Queue:
         self._take = redis.register_script((_SCRIPTS / "take.lua").read_text())
         self._hand_back = redis.register_script((_SCRIPTS / "hand_back.lua").read_text())
         self._count = redis.register_script((_SCRIPTS / "count.lua").read_text())
-        self._me = secrets.token_hex(8)
+        # What stands in the leases: who holds them, for whoever looks, and never the same twice.
+        self._me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._look = redis.register_script((_SCRIPTS / "look.lua").read_text())
 
     def ticket_key(self, job: UUID) -> str:

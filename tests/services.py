@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NoReturn, Self
 
@@ -79,6 +80,24 @@ def _postgres_user() -> dict[str, Any]:
     return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
 
 
+def children_of(process: int) -> list[int]:
+    """The processes that `process` has started and that still are; Linux only."""
+    children = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if int(status.read_text().rpartition(")")[2].split()[1]) == process:
+                children.append(int(status.parent.name))
+    return children
+
+
+def is_alive(process: int) -> bool:
+    """Whether it runs: one that is dead and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class PrivatePostgres:
     """A cluster of its own, made on the first start; `with` starts it, and at the end stops and removes it."""
 
@@ -108,6 +127,20 @@ class PrivatePostgres:
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
         """`fast` ends sessions in order, `immediate` is a crash."""
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}")
+
+    def kill(self) -> None:
+        """SIGKILL to the server and to each of its processes."""
+        server = int((self._data / "postmaster.pid").read_text().split()[0])
+        family = [server, *children_of(server)]
+        for process in family:
+            os.kill(process, signal.SIGSTOP)  # so that none of them has time to say anything
+        for process in family:
+            os.kill(process, signal.SIGKILL)
+        give_up_at = time.monotonic() + START_TIMEOUT_S
+        while any(map(is_alive, family)):
+            if time.monotonic() > give_up_at:
+                raise RuntimeError("PostgreSQL outlived SIGKILL")
+            time.sleep(0.01)
 
     @property
     def is_running(self) -> bool:

@@ -272,7 +272,8 @@ async def test_of_a_batch_that_another_worker_finished_nothing_is_counted(queue:
     job = make_job(ANIMALS, ["Max"])
     await queue.submit("animals", [job])
     [batch] = await taken(queue)
-    await queue.finish([batch], [job.id])
+    await queue.finish([batch], [Receipt.exhausted(job, "animals", tries=1)])
+    await queue.redis.delete(*[key async for key in queue.redis.scan_iter(f"{queue.name}:minute:*")])
 
     await queue.start([batch])
     await queue.excuse([batch])

@@ -1,0 +1,1 @@
+"""Everything dies, again and again, while adds come in; then each promise is checked."""
