@@ -25,10 +25,7 @@ class Grouping:
         return await sender.get(job)
 
     async def _send(self, collection: str, jobs: Sequence[Job]) -> Sequence[Submitted | Exception]:
-        try:
-            submitted = await self._queue.submit(collection, jobs, partly=True)
-        except Exception as error:  # noqa: BLE001  # the callers get it
-            return [error] * len(jobs)
+        submitted = await self._queue.submit(collection, jobs, partly=True)
         return [one if one.room else QueueFull() for one in submitted]
 
     async def close(self) -> None:

@@ -19,7 +19,9 @@ class Live(BaseModel):
 
 
 class Status(BaseModel):
-    """`ready`: all is well. `degraded`: adds are taken in, but wait. `unready`: no add can be taken in now."""
+    """`ready`: all is well. `degraded`: adds are taken in, but wait. `unready`: no add can be taken in now,
+    or not for long, since the server stops.
+    """
 
     status: Literal["ready", "degraded", "unready"]
 
@@ -60,7 +62,7 @@ def install(app: FastAPI, door: Door) -> None:
 
 async def _report(door: Door) -> Ready:
     (depth, workers), database = await asyncio.gather(_redis(door), _database(door))
-    if depth is None or depth >= door.queue.limit:
+    if depth is None or depth >= door.queue.limit or door.waiters.closed:
         status: Literal["ready", "degraded", "unready"] = "unready"
     else:
         status = "ready" if database == "current" and workers else "degraded"

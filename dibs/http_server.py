@@ -5,13 +5,16 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import uvicorn
 
 from dibs.errors import StartError
 from dibs.signals import Stop
+
+LAST_WORD_S = 0.1
+"""How long the last who came in have for their request. Idle connections are closed after it."""
 
 
 @contextmanager
@@ -43,6 +46,37 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.is_up = asyncio.Event()
 
+    def say_goodbye(self) -> None:
+        """Let every answer from now on be the last one on its connection."""
+        last = (b"connection", b"close")
+        self.config.encoded_headers.append(last)
+        self.server_state.default_headers = [*self.server_state.default_headers, last]
+
+    async def close_door(self, listener: socket.socket) -> None:
+        """Accept nobody any more, without a slap in the face: who stands in the accept queue still gets in.
+
+        A connection that is established after the last look at the queue and before the close is reset by the
+        kernel; nothing lies between the two.
+        """
+        late: list[socket.socket] = []
+        listener.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                late.append(listener.accept()[0])
+        for server in self.servers:
+            server.close()
+        listener.close()
+        for connection in late:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -60,8 +94,14 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def answering(app: Any, listener: socket.socket, stop: Stop, *, grace_s: float) -> AsyncIterator[None]:
-    """Answers HTTP while inside; on leaving, takes nothing new and gives running requests `grace_s` to end."""
+async def answering(
+    app: Any, listener: socket.socket, stop: Stop, *, grace_s: float, drain_s: float
+) -> AsyncIterator[None]:
+    """Answers HTTP while inside; on leaving, sends callers elsewhere and gives running requests `grace_s` to end.
+
+    For `drain_s` it goes on as before, but closes each connection with its next answer and says that it is not
+    ready, so that whoever balances loads has time to turn away. Then it takes nothing new.
+    """
     config = uvicorn.Config(
         app,
         lifespan="on",
@@ -83,9 +123,21 @@ async def answering(app: Any, listener: socket.socket, stop: Stop, *, grace_s: f
         up.cancel()
         # Requests that wait for a job are answered now, with the job as it stands.
         app.state.stopping()
+        draining = asyncio.create_task(_drain(server, listener, drain_s), name="drain")
+        if not await stop.unless_hurried(draining):
+            draining.cancel()
+        await asyncio.wait({draining})
         server.should_exit = True
         server.force_exit = not await stop.unless_hurried(serving)
         await asyncio.wait({serving})
+
+
+async def _drain(server: _Server, listener: socket.socket, drain_s: float) -> None:
+    server.say_goodbye()
+    if drain_s:
+        await asyncio.sleep(drain_s)
+    await server.close_door(listener)
+    await asyncio.sleep(LAST_WORD_S)
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> StartError:

@@ -56,7 +56,8 @@ async def serve(settings: Settings) -> None:
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
         grace_s = settings.grace_s * (1 - HTTP_SHARE)
         await stack.enter_async_context(_working(settings, database, queue, store, stop, grace_s))
-        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop))
+        # Nobody else is there to whom callers could go meanwhile.
+        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop, drain_s=0))
         _announce(stop, f"dibs serves {address_of(listener)}")
         await stop.wait()
 
@@ -73,7 +74,7 @@ async def serve_api(settings: Settings) -> None:
         keyring = await _keyring(settings, database, listener)
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
-        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop))
+        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop, drain_s=settings.drain_s))
         _announce(stop, f"dibs api serves {address_of(listener)}")
         await stop.wait()
 
@@ -154,10 +155,17 @@ async def _store(settings: Settings) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def _answering(
-    settings: Settings, database: Database, queue: Queue, keyring: Keyring, listener: socket.socket, stop: Stop
+    settings: Settings,
+    database: Database,
+    queue: Queue,
+    keyring: Keyring,
+    listener: socket.socket,
+    stop: Stop,
+    *,
+    drain_s: float,
 ) -> AsyncIterator[None]:
     app = make_app(settings, database=database, queue=queue, keyring=keyring)
-    async with answering(app, listener, stop, grace_s=settings.grace_s * HTTP_SHARE):
+    async with answering(app, listener, stop, grace_s=settings.grace_s * HTTP_SHARE, drain_s=drain_s):
         yield
 
 

@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 log = logging.getLogger(__name__)
+
+AT_ONCE_S = 3.0
+"""How long a process has after the second signal to hand back what it holds."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -42,6 +46,8 @@ class Stop:
         if self._asked.is_set():
             log.warning("%s again: stopping now", number.name)
             self._hurried.set()
+            # Whatever a server that does not answer holds up: what was accepted is safe without us.
+            asyncio.get_running_loop().call_later(AT_ONCE_S, os._exit, 1)
         else:
             log.info("%s: stopping in order; again to stop now", number.name)
         self._asked.set()

@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     """How long a dead worker's batch is held back from the others."""
     grace_s: float = Field(25.0, ge=0, le=3600)
     """How long a stopping worker may finish what it has."""
+    drain_s: float = Field(2.0, ge=0, le=300)
+    """How long a stopping `dibs api` still answers, on connections that it then closes, before it closes its door."""
     max_tries: int = Field(8, ge=1, le=100)
     """Tries of a job that meets passing faults, such as a deadlock."""
     max_deaths: int = Field(3, ge=2, le=100)

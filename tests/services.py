@@ -141,6 +141,8 @@ class PrivatePostgres:
             if time.monotonic() > give_up_at:
                 raise RuntimeError("PostgreSQL outlived SIGKILL")
             time.sleep(0.01)
+        # Where nobody reaps orphans the dead one would count as running.
+        (self._data / "postmaster.pid").unlink()
 
     @property
     def is_running(self) -> bool:

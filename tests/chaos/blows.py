@@ -5,16 +5,18 @@ import contextlib
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
 
+import asyncpg
 from arq.constants import in_progress_key_prefix, job_key_prefix
 from redis.asyncio import Redis
 
 from shared.payload import read_batch
 from shared.queue import Queue
 from shared.redis import REDIS_FAULTS
+from tests.benchmarks.servers import plain
 from tests.chaos.processes import Slot
 from tests.chaos.schedule import Blow, Kind
 from tests.services import PrivatePostgres, PrivateRedis
@@ -23,7 +25,11 @@ from tests.waiting import until
 ANOTHER_S = 60.0
 """How long a blow waits until somebody else stands."""
 
-SERVERS = {Kind.KILL_REDIS, Kind.TERM_REDIS, Kind.KILL_POSTGRES, Kind.TERM_POSTGRES}
+AT_WORK_S = 1.5
+"""How long a blow waits until its victim has something in its hands."""
+
+
+HOLD = "INSERT INTO animals (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Blows:
     postgres: PrivatePostgres
     redis: PrivateRedis
     queue: Queue
+    wanted_names: Callable[[], Iterable[str]]
     counts: Counter[str] = field(default_factory=Counter)
     deaths: list[Death] = field(default_factory=list)
     stops: list[Death] = field(default_factory=list)
@@ -52,10 +59,13 @@ class Blows:
         default_factory=lambda: {"redis": asyncio.Lock(), "postgres": asyncio.Lock()}
     )
     _standing: set[str] = field(default_factory=set)
+    _broken: list[BaseException] = field(default_factory=list)
     _lasting: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def strike(self, blow: Blow) -> None:
         """Let `blow` fall; what lasts goes on beside the next ones."""
+        for error in self._broken:
+            raise error
         self.counts[blow.kind] += 1
         match blow.kind:
             case Kind.KILL_API | Kind.TERM_API:
@@ -77,11 +87,45 @@ class Blows:
 
     async def _end(self, slots: list[Slot], blow: Blow, how: signal.Signals) -> None:
         slot = await self._next_victim(slots, blow)
-        pid, at = slot.pid, time.time()
-        slot.tell(how)
-        if blow.kind is Kind.KILL_WORKER:
-            self._standing.discard(slot.name)
-            self.deaths.append(Death(at, await self._held_by(pid)))
+        if blow.kind is not Kind.KILL_WORKER:
+            slot.tell(how)
+            return
+        async with self._names_held():
+            held = await self._caught_at_work(slot)
+            at = time.time()
+            slot.tell(how)
+        self._standing.discard(slot.name)
+        self.deaths.append(Death(at, held))
+
+    @contextlib.asynccontextmanager
+    async def _names_held(self) -> AsyncIterator[None]:
+        """The names that are wanted now are inserted and not committed, so that claims last; not where nobody can."""
+        try:
+            sql = await asyncpg.connect(plain(self.postgres.url()), timeout=1)
+        except (OSError, TimeoutError, asyncpg.PostgresError):
+            yield
+            return
+        try:
+            held = sql.transaction()
+            await held.start()
+            await sql.execute(HOLD, list(self.wanted_names()), timeout=1)
+            yield
+            await held.rollback()
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            pass
+        finally:
+            sql.terminate()
+
+    async def _caught_at_work(self, slot: Slot) -> dict[str, list[UUID]]:
+        """Let the worker stand still while it holds something, if it soon does, and say what."""
+        give_up_at = time.monotonic() + AT_WORK_S
+        while time.monotonic() < give_up_at:
+            if await self._held_by(slot.pid):
+                slot.tell(signal.SIGSTOP)
+                if held := await self._held_by(slot.pid):
+                    return held
+                slot.tell(signal.SIGCONT)
+        return {}
 
     async def _next_victim(self, slots: list[Slot], blow: Blow) -> Slot:
         """The one that is meant, once it is up and another is as well."""
@@ -127,7 +171,12 @@ class Blows:
     def _let_last(self, what: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(what)
         self._lasting.add(task)
-        task.add_done_callback(self._lasting.discard)
+        task.add_done_callback(self._lasted)
+
+    def _lasted(self, task: asyncio.Task[None]) -> None:
+        self._lasting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken.append(error)
 
     async def _held_by(self, pid: int) -> dict[str, list[UUID]]:
         """The batches whose leases process `pid` holds, with their jobs; none where Redis cannot say so."""

@@ -20,13 +20,17 @@ WINDOW = 60
 """Names that are wanted at the same time, by everybody."""
 FREE_SHARE = 0.6
 """How many names there are for each add."""
-MOST_LINES = 150
+MOST_LINES = 100
 BAD_LINES = 50
 """One line of so many is no add."""
 
 
 class BrokenOff(Exception):  # noqa: N818
     """The caller itself dies in the middle of a body."""
+
+
+class GaveUp(Exception):  # noqa: N818
+    """A caller that cannot go on; why stands in the ledger."""
 
 
 class Turnstile:
@@ -75,8 +79,11 @@ class Caller:
             self._http = http
             acts = [self._add, self._add_twice, self._cancel, self._bulk, self._repeat]
             while True:
-                [act] = self._random.choices(acts, [50, 12, 12, 16, 10])
-                if not await act():
+                [act] = self._random.choices(acts, [50, 12, 12, 4, 10])
+                try:
+                    if not await act():
+                        return
+                except GaveUp:
                     return
 
     async def _add(self) -> bool:
@@ -164,7 +171,7 @@ class Caller:
         view: dict[str, Any] = answer.json()
         if answer.status_code not in {200, 202}:
             self._ledger.violated("an add is taken in", key, f"{answer.status_code} {view}")
-            raise AssertionError(view)
+            raise GaveUp
         self._ledger.accepted(key, UUID(view["id"]), names)
         self._ledger.seen(view)
         return view
@@ -204,7 +211,7 @@ class Caller:
             self._ledger.counts[f"sent again after {told}"] += 1
             if time.monotonic() > give_up_at:
                 self._ledger.violated("somebody answers", path, f"for {PATIENCE_S:g} s, at last {told}")
-                raise TimeoutError(path)
+                raise GaveUp
             at += 1
             await asyncio.sleep(self._random.uniform(0.02, 0.2))
 
@@ -213,8 +220,13 @@ class Caller:
         return f"caller {self._number} add {self._made}"
 
     def _names(self) -> list[str]:
-        start = round(self._turnstile.issued * FREE_SHARE)
-        return [f"name {start + at}" for at in self._random.sample(range(WINDOW), self._random.randint(1, 4))]
+        return self._random.sample(wanted_names(self._turnstile.issued), self._random.randint(1, 4))
+
+
+def wanted_names(issued: int) -> list[str]:
+    """What everybody wants after so many adds."""
+    start = round(issued * FREE_SHARE)
+    return [f"name {number}" for number in range(start, start + WINDOW)]
 
 
 async def _parts(lines: list[bytes]) -> AsyncIterator[bytes]:

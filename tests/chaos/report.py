@@ -21,17 +21,18 @@ def rows(result: Result) -> Iterator[tuple[str, str]]:
     yield from ((what, f"{number:,}") for what, number in result.counted.items())
     yield from ((what, f"{number:,}") for what, number in result.calls.items())
     yield "longest time in which no job ended, servers being there", f"{result.longest_standstill_s:.2f} s"
-    yield "from a worker's SIGKILL to the end of all that it held", _spread(result)
+    yield "from a worker's SIGKILL to the end of all that it held", _spread(result.recoveries_s)
+    yield "the same beside an absence, which is taken off", _spread(result.recoveries_beside_an_absence_s)
     yield "promises broken", str(len(result.violations))
 
 
-def _spread(result: Result) -> str:
-    times = sorted(result.recoveries_s)
+def _spread(times: list[float]) -> str:
     if not times:
-        return "no worker held anything"
-    p99 = times[min(len(times) - 1, round(len(times) * 0.99))]
-    rest = f", {result.not_measured} more while a server was away" if result.not_measured else ""
-    return f"p50 {statistics.median(times):.2f} s, p99 {p99:.2f} s, max {times[-1]:.2f} s ({len(times)} kills{rest})"
+        return "none"
+    ordered = sorted(times)
+    p99 = ordered[min(len(ordered) - 1, round(len(ordered) * 0.99))]
+    kills = f"{len(ordered)} kills"
+    return f"p50 {statistics.median(ordered):.2f} s, p99 {p99:.2f} s, max {ordered[-1]:.2f} s ({kills})"
 
 
 def show(result: Result, console: Console) -> None:

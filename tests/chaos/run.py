@@ -1,6 +1,7 @@
 """One run: the servers, the processes, the callers, the blows, and the quiet after them."""
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 from shared.queue import Queue
 from shared.redis import open_redis
 from tests.chaos.blows import Blows, Death
-from tests.chaos.callers import Caller, Turnstile
+from tests.chaos.callers import Caller, Turnstile, wanted_names
 from tests.chaos.ledger import Ledger, Violation
 from tests.chaos.oracle import examine
 from tests.chaos.processes import Slot, kept
@@ -40,7 +41,7 @@ class Result:
     counted: dict[str, int]
     calls: dict[str, int]
     recoveries_s: list[float]
-    not_measured: int
+    recoveries_beside_an_absence_s: list[float]
     longest_standstill_s: float
     violations: list[Violation]
 
@@ -57,8 +58,8 @@ async def run(seed: int, adds: int, kills: int, logs: Path, say: Say) -> Result:
         environment = {"DIBS_DATABASE_URL": postgres.url(), "DIBS_REDIS_URL": redis.url(), "DIBS_LEASE_S": str(LEASE_S)}
         apis = [Slot("api", number, environment, logs) for number in range(APIS)]
         workers = [Slot("worker", number, environment, logs) for number in range(WORKERS)]
-        blows = Blows(apis, workers, postgres, redis, queue)
         turnstile = Turnstile(adds)
+        blows = Blows(apis, workers, postgres, redis, queue, lambda: wanted_names(turnstile.issued))
         callers = [Caller(n, seed, [api.url for api in apis], ledger, turnstile) for n in range(CALLERS)]
         async with kept([*apis, *workers]):
             begun = time.time()
@@ -73,14 +74,14 @@ async def run(seed: int, adds: int, kills: int, logs: Path, say: Say) -> Result:
             _nobody_died_by_itself(ledger, slot)
         await asyncio.sleep(LEASE_S + 0.5)  # the last signs of life run out
         counted, ended_at = await examine(ledger, postgres.url(), queue)
-        recoveries, not_measured = _recoveries(blows, ended_at)
-        for seconds in recoveries:
+        recoveries, recoveries_beside = _recoveries(blows, ended_at)
+        for seconds in (*recoveries, *recoveries_beside):
             if seconds > RECOVERY_S:
                 ledger.violated("a dead worker's jobs end within 5 s", "of a killed worker", f"{seconds:.2f} s")
         await client.aclose(close_connection_pool=True)
     return Result(
         seed, adds, kills, lasted_s, dict(blows.counts), counted, dict(sorted(ledger.counts.items())), recoveries,
-        not_measured, _longest_standstill_s(ended_at, blows), ledger.violations,
+        recoveries_beside, _longest_standstill_s(ended_at, blows), ledger.violations,
     )  # fmt: skip
 
 
@@ -88,15 +89,15 @@ async def _strike_all(
     schedule: list[Blow], blows: Blows, turnstile: Turnstile, calling: "asyncio.Future[Any]", say: Say
 ) -> None:
     for number, blow in enumerate(schedule, 1):
-        await turnstile.allow(number / (len(schedule) + 1))
         await asyncio.sleep(blow.pause_s)
         with contextlib.suppress(TimeoutError):
             await until(lambda: _has_caught_up(turnstile, calling), patience_s=BEHIND_S)
         if calling.done():
             return
         say(f"{number}/{len(schedule)} {blow.kind} {blow.target}, {turnstile.issued} adds so far")
+        # Into the middle of the work.
+        await turnstile.allow(number / len(schedule))
         await blows.strike(blow)
-    await turnstile.allow(1)
 
 
 async def _has_caught_up(turnstile: Turnstile, calling: "asyncio.Future[Any]") -> bool:
@@ -123,24 +124,25 @@ def _nobody_died_by_itself(ledger: Ledger, slot: Slot) -> None:
         ledger.violated("nothing unexpected is met", slot.name, told[told.index("Traceback") :][:2000])
 
 
-def _recoveries(blows: Blows, ended_at: dict[Any, float]) -> tuple[list[float], int]:
-    """From each worker's death to the end of the last job that it held, in seconds, and how many are no measure.
+def _recoveries(blows: Blows, ended_at: dict[Any, float]) -> tuple[list[float], list[float]]:
+    """From each worker's death to the end of the last job that it held, in seconds.
 
-    A batch that a second worker had taken up when that was hit too was taken up in time, if that was in time.
-    Nothing can be said where a server was away meanwhile.
+    A batch that a second worker had taken up when that was hit too was taken up in time, if that was in time. Where
+    a server was away meanwhile its absence is taken off, and the time stands in the second list.
     """
     hits = sorted((*blows.deaths, *blows.stops), key=lambda hit: hit.at)
-    measured, not_measured = [], 0
+    plain, reduced = [], []
     for death in blows.deaths:
-        ends = [_ended(death, batch, hits, ended_at) for batch in death.held]
-        if not ends:
+        if not death.held:
             continue
-        until_s = max(ends)
-        if any(since < until_s and death.at < back + AFTERMATH_S for since, back in blows.away):
-            not_measured += 1
-        else:
-            measured.append(max(0.0, until_s - death.at))
-    return measured, not_measured
+        end = max(_ended(death, batch, hits, ended_at) for batch in death.held)
+        away_s = sum(_overlap_s((death.at, end), (since, back + AFTERMATH_S)) for since, back in blows.away)
+        (reduced if away_s else plain).append(max(0.0, end - death.at - away_s))
+    return plain, reduced
+
+
+def _overlap_s(one: tuple[float, float], other: tuple[float, float]) -> float:
+    return max(0.0, min(one[1], other[1]) - max(one[0], other[0]))
 
 
 def _ended(death: Death, batch: str, hits: list[Death], ended_at: dict[Any, float]) -> float:
@@ -154,6 +156,6 @@ def _longest_standstill_s(ended_at: dict[Any, float], blows: Blows) -> float:
     times = sorted(ended_at.values())
     longest = 0.0
     for before, after in itertools.pairwise(times):
-        away_s = sum(max(0.0, min(after, back) - max(before, since)) for since, back in blows.away)
+        away_s = sum(_overlap_s((before, after), absence) for absence in blows.away)
         longest = max(longest, after - before - away_s)
     return longest

@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 KILLS = {Kind.KILL_WORKER: 10, Kind.TERM_WORKER: 4, Kind.KILL_API: 4, Kind.TERM_API: 2}
 """Deaths of dibs's own processes, and their shares."""
-OTHERS = {Kind.STOP_WORKER: 4, Kind.KILL_REDIS: 2, Kind.TERM_REDIS: 1, Kind.KILL_POSTGRES: 2, Kind.TERM_POSTGRES: 1}
+OTHERS = {Kind.STOP_WORKER: 3, Kind.KILL_REDIS: 1, Kind.TERM_REDIS: 1, Kind.KILL_POSTGRES: 1, Kind.TERM_POSTGRES: 1}
 """What comes beside them: so many for each twenty kills."""
 
 TARGETS = {

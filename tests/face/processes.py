@@ -42,7 +42,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def clean(environment: dict[str, str]) -> dict[str, str]:
     """Nothing of the developer's own settings, and no redis-server unless PATH is given."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DIBS_") and name != "PATH"}
-    return {**kept, "PATH": "", "DIBS_PORT": "0", **environment}
+    return {**kept, "PATH": "", "DIBS_PORT": "0", "DIBS_DRAIN_S": "0", **environment}
 
 
 def path_with_redis() -> str:
