@@ -38,6 +38,9 @@ MORE_CONNECTIONS = 50
 
 HERE = "listen on 127.0.0.1 (DIBS_HOST)"
 
+CLOSING_S = 5.0
+"""What a stop may take beyond its grace, for handing back and closing; servers that hang would hold it up for ever."""
+
 HTTP_SHARE = 1 / 3
 """How much of `grace_s` the last requests may take; the worker has the rest, so that both end in time."""
 
@@ -47,7 +50,7 @@ async def serve(settings: Settings) -> None:
     load_collections(settings.models)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(bound(settings.host, settings.port))
-        stop = stack.enter_context(Stop().on_signals())
+        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
         if settings.database_url is None or settings.redis_url is None:
             stack.enter_context(locked(settings.data_dir))
         database = await stack.enter_async_context(_database(settings))
@@ -69,7 +72,7 @@ async def serve_api(settings: Settings) -> None:
     settings.need("redis_url")
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(bound(settings.host, settings.port))
-        stop = stack.enter_context(Stop().on_signals())
+        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
         database = await stack.enter_async_context(_database(settings))
         keyring = await _keyring(settings, database, listener)
         store = await stack.enter_async_context(_store(settings))
@@ -85,13 +88,17 @@ async def serve_worker(settings: Settings) -> None:
     settings.need("database_url")
     redis_url = settings.need("redis_url")
     async with AsyncExitStack() as stack:
-        stop = stack.enter_context(Stop().on_signals())
+        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
         database = await stack.enter_async_context(_database(settings))
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
         await stack.enter_async_context(_working(settings, database, queue, store, stop, settings.grace_s))
         _announce(stop, f"dibs worker works for {settings.queue_name} at {name_of(redis_url)}")
         await stop.wait()
+
+
+def _latest_s(settings: Settings) -> float:
+    return settings.drain_s + settings.grace_s + CLOSING_S
 
 
 @asynccontextmanager

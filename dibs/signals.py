@@ -22,7 +22,9 @@ class Stop:
     A part of the process that ends by itself stops the rest in order as well.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, latest_s: float) -> None:
+        """After `latest_s` from the first signal the process is gone, whatever holds it up."""
+        self._latest_s = latest_s
         self._asked = asyncio.Event()
         self._hurried = asyncio.Event()
         self._starting = asyncio.current_task()
@@ -46,10 +48,10 @@ class Stop:
         if self._asked.is_set():
             log.warning("%s again: stopping now", number.name)
             self._hurried.set()
-            # Whatever a server that does not answer holds up: what was accepted is safe without us.
-            asyncio.get_running_loop().call_later(AT_ONCE_S, os._exit, 1)
+            asyncio.get_running_loop().call_later(AT_ONCE_S, _go)
         else:
             log.info("%s: stopping in order; again to stop now", number.name)
+            asyncio.get_running_loop().call_later(self._latest_s, _go)
         self._asked.set()
 
     def ready(self) -> None:
@@ -78,3 +80,10 @@ class Stop:
         await asyncio.wait({ending, hurried}, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
         return ending.done()
+
+
+def _go() -> None:
+    """End the process whatever holds it up, such as a database that hangs."""
+    log.warning("not all could be handed back in time; others take it up when the leases run out")
+    logging.shutdown()
+    os._exit(0)

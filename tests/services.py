@@ -128,12 +128,23 @@ class PrivatePostgres:
         """`fast` ends sessions in order, `immediate` is a crash."""
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}")
 
+    def pause(self) -> None:
+        """Let it hang: connections stay open and nothing answers."""
+        for process in self._family():
+            os.kill(process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for process in self._family():
+            os.kill(process, signal.SIGCONT)
+
+    def _family(self) -> list[int]:
+        server = int((self._data / "postmaster.pid").read_text().split()[0])
+        return [server, *children_of(server)]
+
     def kill(self) -> None:
         """SIGKILL to the server and to each of its processes."""
-        server = int((self._data / "postmaster.pid").read_text().split()[0])
-        family = [server, *children_of(server)]
-        for process in family:
-            os.kill(process, signal.SIGSTOP)  # so that none of them has time to say anything
+        self.pause()  # so that none of them has time to say anything
+        family = self._family()
         for process in family:
             os.kill(process, signal.SIGKILL)
         give_up_at = time.monotonic() + START_TIMEOUT_S

@@ -131,7 +131,8 @@ def _recoveries(blows: Blows, ended_at: dict[Any, float]) -> tuple[list[float], 
     a server was away meanwhile its absence is taken off, and the time stands in the second list.
     """
     hits = sorted((*blows.deaths, *blows.stops), key=lambda hit: hit.at)
-    plain, reduced = [], []
+    plain: list[float] = []
+    reduced: list[float] = []
     for death in blows.deaths:
         if not death.held:
             continue
