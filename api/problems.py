@@ -55,10 +55,10 @@ def queue_at_hand() -> Iterator[None]:
     try:
         yield
     except REDIS_FAULTS as fault:
-        _redis.begins(type(fault).__name__)
+        _redis.goes_on(type(fault).__name__)
         raise refuse(Kind.QUEUE_AWAY, QUEUE_AWAY) from fault
     else:
-        _redis.ends()
+        _redis.is_over()
 
 
 @contextmanager
@@ -69,13 +69,13 @@ def database_at_hand() -> Iterator[None]:
     except (SQLAlchemyError, OSError, TimeoutError) as error:
         fault = sort_fault(error)
         if fault.kind in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
-            _database.begins(fault.code)
+            _database.goes_on(fault.code)
         else:
             # A schema or a permission that is not as it should be is the operator's to mend, not the caller's.
             log.error("the database cannot be used: %s", fault.code)
         raise refuse(Kind.DATABASE_AWAY, "the database cannot be asked now") from error
     else:
-        _database.ends()
+        _database.is_over()
 
 
 def respond(told: Problem, *, job: JobView | None = None, headers: Mapping[str, str] | None = None) -> Response:

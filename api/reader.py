@@ -14,8 +14,8 @@ from shared.tickets import Waiting
 LOOK_TOGETHER = 500
 """Jobs that are looked up in one go: while more of them are, the first are answered already."""
 
-READ_S = 10.0
-"""How long the database may take for it, with everybody else waiting."""
+READ_S = 3.0
+"""How long the database may take for it, with everybody else waiting: one that hangs is as good as away."""
 
 Found = Receipt | Waiting
 

@@ -87,8 +87,9 @@ def sort_fault(error: BaseException, table: Table | None = None) -> Fault:
             return _postgres(str(state), causes)
         if name := getattr(cause, "sqlite_errorname", None):
             return _sqlite(name, str(cause), table)
-    kind = _without_code(causes)
-    return Fault(kind, type(causes[-1]).__name__, _one_line(causes[-1]))
+    # A timeout is a cancel that came from within: that one says nothing.
+    told = next((cause for cause in reversed(causes) if not isinstance(cause, asyncio.CancelledError)), causes[-1])
+    return Fault(_without_code(causes), type(told).__name__, _one_line(told))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

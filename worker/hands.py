@@ -159,8 +159,8 @@ class Hands:
         return await end_jobs(self.database.writes, known, jobs, tries=tries, fresh=fresh)
 
     async def _judged(self, fault: Fault) -> Fault:
-        """A timeout is an outage if the database answers nobody else either."""
-        if fault.kind is FaultClass.TIMEOUT and not await self.database.answers():
+        """A timeout is an outage if the database answers nobody else either, or did not until now."""
+        if fault.kind is FaultClass.TIMEOUT and (self.outage.goes_on or not await self.database.answers()):
             return replace(fault, kind=FaultClass.OUTAGE)
         return fault
 

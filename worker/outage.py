@@ -22,13 +22,13 @@ class Outage:
     def __init__(self, answers: Callable[[], Awaitable[bool]]) -> None:
         self._answers = answers
         self._return: asyncio.Task[None] | None = None
-        self._goes_on = False
+        self.goes_on = False
         self._pause_s = FIRST_PAUSE_S
 
     async def over(self, fault: Fault) -> None:
         """Return when the database answers; at the soonest after a short pause, so that nobody spins."""
-        if not self._goes_on:
-            self._goes_on, self._pause_s = True, FIRST_PAUSE_S
+        if not self.goes_on:
+            self.goes_on, self._pause_s = True, FIRST_PAUSE_S
             told = f"{fault.code}: {fault.detail}"
             log.warning("the database is away (%s); jobs wait for it, no tries are spent", told)
         if self._return is None or self._return.done():
@@ -38,8 +38,8 @@ class Outage:
 
     def passed(self) -> None:
         """Work came through."""
-        if self._goes_on:
-            self._goes_on = False
+        if self.goes_on:
+            self.goes_on = False
             log.warning("the database is back")
 
     async def _watch(self) -> None:

@@ -86,14 +86,14 @@ class Runner:
                 if (look_again_s := await self._pick()) is not None:
                     pause_s = min(pause_s, look_again_s + LEAST_PAUSE_S)
             except REDIS_FAULTS as fault:
-                self._redis.begins(type(fault).__name__)
+                self._redis.goes_on(type(fault).__name__)
                 await asyncio.sleep(REDIS_PAUSE_S)
             except Exception:
                 # Whatever it is, a worker that goes on is better than none.
                 log.exception("no batches could be taken")
                 await asyncio.sleep(self._poll_delay_s)
             else:
-                self._redis.ends()
+                self._redis.is_over()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause_s):
                         await self._bell.wait()
@@ -138,7 +138,7 @@ class Runner:
             return
         if isinstance(error, REDIS_FAULTS):
             # Not marked done: the leases run out, and the next delivery finds the receipts.
-            self._redis.begins(type(error).__name__)
+            self._redis.goes_on(type(error).__name__)
         else:
             log.error("a claim ended outside its function", exc_info=error)
 

@@ -1,13 +1,91 @@
 """A server that is away: the door says so or goes on, the worker waits, and the processes stay the same."""
 
 import asyncio
-from typing import Any
+import os
+import time
+from typing import Any, Literal
 
 import httpx
+import pytest
 
+from shared.tasks import cancel
 from tests.faults.conftest import StartDibs
 from tests.services import PrivatePostgres, PrivateRedis
-from tests.serving import ended
+from tests.serving import WAIT, ended
+
+OUTAGE_S = float(os.environ.get("DIBS_TEST_OUTAGE_S", "3"))
+"""How long a server is away; `make chaos` takes a minute."""
+MANY = 20
+RESUMED_S = 2.0
+"""So soon after the return the first job is done."""
+
+
+@pytest.mark.timeout(120 + 4 * OUTAGE_S)
+@pytest.mark.parametrize("how", ["gone", "hanging"])
+async def test_processes_outlive_their_servers_and_go_on_at_once(
+    own_postgres: PrivatePostgres,
+    own_redis: PrivateRedis,
+    start_dibs: StartDibs,
+    http: httpx.AsyncClient,
+    how: Literal["gone", "hanging"],
+) -> None:
+    """First without PostgreSQL, then without Redis, with callers all the while."""
+    processes = [start_dibs(command, own_postgres.url(), own_redis.url()) for command in ("api", "worker")]
+    api, worker = processes
+    http.base_url = httpx.URL(api.url)
+    assert (await http.post("/add", json={"candidates": ["first"]}, headers=WAIT)).json()["status"] == "succeeded"
+
+    for server, name in ((own_postgres, "the database"), (own_redis, "Redis")):
+        await asyncio.to_thread(server.stop if how == "gone" else server.pause)
+        accepted = await _call_for(OUTAGE_S, http)
+        await asyncio.to_thread(server.start if how == "gone" else server.resume)
+        back_at = time.monotonic()
+        last = await http.post("/add", json={"candidates": [f"after {name}"]}, headers=WAIT)
+        assert last.json()["status"] == "succeeded"
+        resumed_s = time.monotonic() - back_at
+        print(f"{name} {how} for {OUTAGE_S:g} s: first job done {resumed_s:.2f} s after the return")  # noqa: T201
+        assert resumed_s < RESUMED_S
+        for job in accepted:
+            done = await ended(http, job)
+            assert (done["status"], done["tries"]) == ("succeeded", 1)
+        for process in processes:
+            assert process.process.poll() is None
+            told = process.log.count(f"{name} is away")
+            assert told == process.log.count(f"{name} is back")
+            assert told <= 1, "told once"
+    if how == "gone":
+        assert "the database is away" in worker.log
+        assert "Redis is away" in worker.log
+        assert "Redis is away" in api.log
+    assert "Traceback" not in worker.log + api.log
+
+
+async def _call_for(seconds: float, http: httpx.AsyncClient) -> list[dict[str, Any]]:
+    """Submit and poll ten times a second, whatever comes of it; returns the jobs that were accepted."""
+    accepted: list[dict[str, Any]] = []
+    number = 0
+    give_up_at = time.monotonic() + seconds
+
+    async def call(number: int) -> None:
+        answer = await http.post("/add", json={"candidates": [f"{give_up_at} {number}"]})
+        assert answer.status_code in {202, 503}
+        if answer.status_code == 202:
+            accepted.append(answer.json())
+            assert (await http.get(answer.json()["links"]["self"])).status_code in {200, 503}
+        else:
+            assert int(answer.headers["Retry-After"]) > 0
+
+    calls: set[asyncio.Task[None]] = set()
+    while time.monotonic() < give_up_at:
+        # A server that hangs lets its callers hang as well: no more of them than a few.
+        if len(calls) < MANY:
+            calls.add(asyncio.create_task(call(number)))
+        number += 1
+        done, calls = await asyncio.wait(calls, timeout=0.1)
+        for ended_call in done:
+            ended_call.result()
+    await cancel(calls)
+    return accepted
 
 
 async def test_without_postgres_adds_are_taken_in_and_done_later(

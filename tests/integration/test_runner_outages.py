@@ -44,7 +44,7 @@ async def test_a_worker_outlives_its_redis_and_its_database() -> None:
 
 
 async def knows_redis_away(runner: Runner) -> bool:
-    return runner._redis.goes_on
+    return runner._redis.is_told
 
 
 async def waits_for_database(hands: Hands) -> bool:
