@@ -114,6 +114,11 @@ class PrivatePostgres:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql+asyncpg://dibs@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def owner(self) -> int:
+        """The user that the server runs as."""
+        return int(self._user.get("user", os.geteuid()))
+
     def start(self) -> None:
         if not self._data.exists():
             self._run(

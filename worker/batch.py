@@ -1,5 +1,6 @@
 """Bring a batch to its end: every job a receipt, whatever the database says to one of them."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,6 +19,9 @@ from worker.claim import Wish, claim
 
 log = logging.getLogger(__name__)
 
+
+STOPS = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
+"""What is no error of a job's, wherever it is raised."""
 
 UNKNOWN_COLLECTION = "unknown"
 """What the receipt of a job says of whose collection nothing is known any more."""
@@ -80,7 +84,10 @@ async def _claim_or_split(
     """
     try:
         return await claim(sessions, collection, wishes, tries=tries, fresh=fresh)
-    except Exception as error:
+    except STOPS:
+        raise
+    except BaseException as error:
+        # An application's types and events run in the claim, and not even their SystemExit ends the worker.
         fault = sort_fault(error, collection.table)
         is_passing = fault.kind is FaultClass.PASSING
         if fault.kind in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.UNFIT} or (is_passing and len(wishes) == 1):
@@ -103,7 +110,7 @@ async def _claim_or_split(
 
 
 async def _fail(
-    sessions: Sessions, collection: Collection, wish: Wish, fault: Fault, error: Exception, tries: int
+    sessions: Sessions, collection: Collection, wish: Wish, fault: Fault, error: BaseException, tries: int
 ) -> dict[UUID, Receipt]:
     told = fault.as_problem()
     if fault.kind is FaultClass.UNKNOWN:
