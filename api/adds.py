@@ -20,7 +20,14 @@ from shared.problems import Kind
 DEFAULT_BODY = orjson.dumps({"candidates": DEFAULT_CANDIDATES})
 
 PROBLEMS = responses(
-    Kind.MALFORMED, Kind.TOO_LARGE, Kind.MEDIA, Kind.INVALID, Kind.KEY_REUSED, Kind.QUEUE_FULL, Kind.QUEUE_AWAY
+    Kind.MALFORMED,
+    Kind.TOO_LARGE,
+    Kind.MEDIA,
+    Kind.INVALID,
+    Kind.KEY_REUSED,
+    Kind.QUEUE_FULL,
+    Kind.QUEUE_AWAY,
+    Kind.BUSY,
 )
 
 HEADERS = [

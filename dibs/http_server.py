@@ -2,19 +2,32 @@
 
 import asyncio
 import errno
+import logging
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from api.problems import respond
 from dibs.errors import StartError
 from dibs.signals import Stop
+from shared.problems import Kind, problem
+
+if TYPE_CHECKING:
+    from fastapi import Response
 
 LAST_WORD_S = 0.1
 """How long the last who came in have for their request. Idle connections are closed after it."""
+
+
+FILES_BESIDE = 500
+"""What a process has open beside its callers' connections."""
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -42,9 +55,24 @@ def address_of(listener: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, app: Any, *, grace_s: float, max_connections: int) -> None:
+        config = uvicorn.Config(
+            self._answer,
+            interface="asgi3",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(grace_s)),
+        )
         super().__init__(config)
         self.is_up = asyncio.Event()
+        self._app = app
+        self._max_connections = max_connections
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        is_crowded = scope["type"] == "http" and len(self.server_state.connections) > self._max_connections
+        await (_crowded() if is_crowded else self._app)(scope, receive, send)
 
     def say_goodbye(self) -> None:
         """Let every answer from now on be the last one on its connection."""
@@ -95,22 +123,17 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def answering(
-    app: Any, listener: socket.socket, stop: Stop, *, grace_s: float, drain_s: float
+    app: Any, listener: socket.socket, stop: Stop, *, grace_s: float, drain_s: float, max_connections: int
 ) -> AsyncIterator[None]:
     """Answers HTTP while inside; on leaving, sends callers elsewhere and gives running requests `grace_s` to end.
+
+    With more than `max_connections` it answers nothing but 503.
 
     For `drain_s` it goes on as before, but closes each connection with its next answer and says that it is not
     ready, so that whoever balances loads has time to turn away. Then it takes nothing new.
     """
-    config = uvicorn.Config(
-        app,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=max(1, round(grace_s)),
-    )
-    server = _Server(config)
+    _allow_files(max_connections + FILES_BESIDE)
+    server = _Server(app, grace_s=grace_s, max_connections=max_connections)
     serving = asyncio.create_task(server.serve([listener]), name="api")
     up = asyncio.create_task(server.is_up.wait())
     try:
@@ -130,6 +153,21 @@ async def answering(
         server.should_exit = True
         server.force_exit = not await stop.unless_hurried(serving)
         await asyncio.wait({serving})
+
+
+def _crowded() -> "Response":
+    return respond(problem(Kind.BUSY, "too many connections; nothing was done"), headers={"Connection": "close"})
+
+
+def _allow_files(wanted: int) -> None:
+    """Let this process have `wanted` files and connections open, so far as it may allow that itself."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    if soft != unlimited and soft < wanted:
+        allowed = wanted if hard == unlimited else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        if allowed < wanted:
+            log.warning("only %d files may be open here (ulimit -n), fewer than DIBS_MAX_CONNECTIONS needs", allowed)
 
 
 async def _drain(server: _Server, listener: socket.socket, drain_s: float) -> None:

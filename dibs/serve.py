@@ -172,7 +172,10 @@ async def _answering(
     drain_s: float,
 ) -> AsyncIterator[None]:
     app = make_app(settings, database=database, queue=queue, keyring=keyring)
-    async with answering(app, listener, stop, grace_s=settings.grace_s * HTTP_SHARE, drain_s=drain_s):
+    grace_s = settings.grace_s * HTTP_SHARE
+    async with answering(
+        app, listener, stop, grace_s=grace_s, drain_s=drain_s, max_connections=settings.max_connections
+    ):
         yield
 
 

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     KEY_REUSED = "idempotency-key-reused"
     QUEUE_FULL = "queue-full"
     QUEUE_AWAY = "queue-away"
+    BUSY = "busy"
     STREAMS_FULL = "too-many-streams"
     STOPPING = "stopping"
     DATABASE_AWAY = "database-away"
@@ -187,6 +188,14 @@ _ABOUT = (
         "The queue cannot be reached",
         "Redis did not answer. An add may or may not have been taken in.",
         "Send the same again after the seconds that Retry-After says. With an Idempotency-Key that is always safe.",
+    ),
+    About(
+        Kind.BUSY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The server has too much to do",
+        "This server process has as many connections as it may, and looked at nothing of the request.",
+        "Send the same again after the seconds that Retry-After says, or to another. The operator sets the limit with "
+        "DIBS_MAX_CONNECTIONS.",
     ),
     About(
         Kind.STREAMS_FULL,

@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     """What the keys of this queue in Redis begin with."""
     queue_limit: int = Field(1_000_000, ge=1)
     """Jobs waiting in the queue, past which a submit is answered with 503."""
+    max_connections: int = Field(10_000, ge=1)
+    """Connections at a time, past which a request is answered with 503 and its connection closed."""
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     max_wait_s: float = Field(30.0, ge=0, le=600)
     """The longest that `Prefer: wait` may hold a request."""

@@ -2,16 +2,15 @@
 
 import statistics
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos.page import write_table
 from tests.chaos.run import Result
 
-PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
-BEGIN, END = "<!-- chaos: written by `make chaos` -->", "<!-- chaos: end -->"
+TABLE = "chaos"
 
 
 def rows(result: Result) -> Iterator[tuple[str, str]]:
@@ -45,9 +44,4 @@ def show(result: Result, console: Console) -> None:
 
 
 def write(result: Result) -> None:
-    """Put the table between the two marks of the page."""
-    page = PAGE.read_text()
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    table = "\n".join(["| what | how much |", "|---|---|", *(f"| {what} | {value} |" for what, value in rows(result))])
-    PAGE.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
+    write_table(TABLE, rows(result))
