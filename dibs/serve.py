@@ -19,8 +19,9 @@ from api.keyring import Keyring, State
 from api.local import is_loopback
 from api.main import make_app
 from dibs.embedded import Store, locked, opened_redis, own_redis
+from dibs.entrance import address_of, bound
 from dibs.errors import StartError
-from dibs.http_server import address_of, answering, bound
+from dibs.http_server import answering
 from dibs.logs import name_of
 from dibs.signals import Stop
 from shared.database import Database, open_database
