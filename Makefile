@@ -6,7 +6,7 @@ BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench lock clean
+.PHONY: help install run test lint bench chaos lock clean
 
 help:  ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,11 @@ $(BENCH_STAMP): requirements-bench.txt
 
 bench: $(STAMP) $(BENCH_STAMP)  ## measure dibs and its rivals on servers of their own, and write docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks --write
+
+chaos: $(STAMP)  ## kill everything under load for half an hour, lose nothing, and write docs/reliability.md
+	$(BIN)/python -m tests.chaos --write
+	$(BIN)/python -m tests.chaos.overload --write
+	DIBS_TEST_OUTAGE_S=60 DIBS_TEST_DEPLOYS=20 $(BIN)/python -m pytest -rP tests/faults/test_outages.py tests/faults/test_rolling_deploys.py
 
 lock: $(STAMP)  ## pin the newest packages that fit, by hash
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" --upgrade -o requirements.txt pyproject.toml

@@ -24,6 +24,7 @@ QUEUE_LIMIT = 10_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "chaos: takes the whole machine, and runs only when it is asked for: -m chaos")
     for name in ("sqlite", "postgresql"):
         config.addinivalue_line("markers", f"{name}: runs on {name}")
 
