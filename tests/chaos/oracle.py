@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,12 +15,14 @@ from tests.chaos.ledger import Ledger
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-RECEIPTS = "SELECT id, status, result, choice, content, tries, error, finished_at FROM receipts"
+RECEIPTS = "SELECT id, status, result, choice, content, tries, error, submitted_at, finished_at FROM receipts"
 ROWS = "SELECT id, name FROM animals"
 
 
-async def examine(ledger: Ledger, database_url: str, queue: Queue) -> tuple[dict[str, int], dict[UUID, float]]:
-    """Write every broken promise into `ledger`; returns what was counted, and when each job ended."""
+async def examine(
+    ledger: Ledger, database_url: str, queue: Queue
+) -> tuple[dict[str, int], dict[UUID, tuple[float, float]]]:
+    """Write every broken promise into `ledger`; returns what was counted, and when each job came and ended."""
     sql = await asyncpg.connect(plain(database_url))
     try:
         receipts = {record["id"]: _read(record) for record in await sql.fetch(RECEIPTS)}
@@ -41,7 +44,13 @@ async def examine(ledger: Ledger, database_url: str, queue: Queue) -> tuple[dict
         "outcomes that callers saw": len(ledger.outcomes),
         "keys left in Redis beside bulks and tallies": left,
     }
-    return counted, {job: receipt["finished_at"].timestamp() for job, receipt in receipts.items()}
+    return counted, {
+        job: (_s(receipt["submitted_at"]), _s(receipt["finished_at"])) for job, receipt in receipts.items()
+    }
+
+
+def _s(moment: datetime) -> float:
+    return moment.timestamp()
 
 
 def _read(record: "asyncpg.Record[Any]") -> dict[str, Any]:

@@ -19,7 +19,10 @@ def rows(result: Result) -> Iterator[tuple[str, str]]:
     yield from ((kind, f"{number:,}") for kind, number in sorted(result.blows.items()))
     yield from ((what, f"{number:,}") for what, number in result.counted.items())
     yield from ((what, f"{number:,}") for what, number in result.calls.items())
-    yield "longest time in which no job ended, servers being there", f"{result.longest_standstill_s:.2f} s"
+    yield (
+        "longest time in which a job waited and none ended, the servers being there",
+        f"{result.longest_standstill_s:.2f} s",
+    )
     yield "from a worker's SIGKILL to the end of all that it held", _spread(result.recoveries_s)
     yield "the same beside an absence, which is taken off", _spread(result.recoveries_beside_an_absence_s)
     yield "promises broken", str(len(result.violations))

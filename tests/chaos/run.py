@@ -46,7 +46,8 @@ class Result:
     violations: list[Violation]
 
     def as_json(self) -> dict[str, Any]:
-        return {**vars(self), "violations": [str(violation) for violation in self.violations]}
+        blows = {str(kind): number for kind, number in self.blows.items()}
+        return {**vars(self), "blows": blows, "violations": [str(violation) for violation in self.violations]}
 
 
 async def run(seed: int, adds: int, kills: int, logs: Path, say: Say) -> Result:
@@ -73,7 +74,8 @@ async def run(seed: int, adds: int, kills: int, logs: Path, say: Say) -> Result:
         for slot in (*apis, *workers):
             _nobody_died_by_itself(ledger, slot)
         await asyncio.sleep(LEASE_S + 0.5)  # the last signs of life run out
-        counted, ended_at = await examine(ledger, postgres.url(), queue)
+        counted, lives = await examine(ledger, postgres.url(), queue)
+        ended_at = {job: ended for job, (_, ended) in lives.items()}
         recoveries, recoveries_beside = _recoveries(blows, ended_at)
         for seconds in (*recoveries, *recoveries_beside):
             if seconds > RECOVERY_S:
@@ -81,7 +83,7 @@ async def run(seed: int, adds: int, kills: int, logs: Path, say: Say) -> Result:
         await client.aclose(close_connection_pool=True)
     return Result(
         seed, adds, kills, lasted_s, dict(blows.counts), counted, dict(sorted(ledger.counts.items())), recoveries,
-        recoveries_beside, _longest_standstill_s(ended_at, blows), ledger.violations,
+        recoveries_beside, _longest_standstill_s(list(lives.values()), blows), ledger.violations,
     )  # fmt: skip
 
 
@@ -152,11 +154,13 @@ def _ended(death: Death, batch: str, hits: list[Death], ended_at: dict[Any, floa
     return min(last, again)
 
 
-def _longest_standstill_s(ended_at: dict[Any, float], blows: Blows) -> float:
-    """The longest time in which no job ended; what a server's absence takes is no standstill of ours."""
-    times = sorted(ended_at.values())
-    longest = 0.0
-    for before, after in itertools.pairwise(times):
-        away_s = sum(_overlap_s((before, after), absence) for absence in blows.away)
-        longest = max(longest, after - before - away_s)
+def _longest_standstill_s(lives: list[tuple[float, float]], blows: Blows) -> float:
+    """The longest time in which a job waited and none ended; what a server's absence takes is no standstill of ours."""
+    longest, waiting_since = 0.0, float("inf")
+    by_end = sorted(lives, key=lambda life: life[1], reverse=True)
+    for (submitted, after), (_, before) in itertools.pairwise(by_end):
+        waiting_since = min(waiting_since, submitted)
+        since = max(before, waiting_since)
+        away_s = sum(_overlap_s((since, after), absence) for absence in blows.away)
+        longest = max(longest, after - since - away_s)
     return longest

@@ -44,9 +44,9 @@ async def test_who_waits_does_not_wait_for_a_turn_each(listener: socket.socket) 
     entrance.open(Greeting)
     with ExitStack() as stack:
         callers = knock(stack, listener, MANY)
-        for _ in range(MANY // ACCEPT_AT_ONCE + 1):
+        for _ in range(MANY // ACCEPT_AT_ONCE + 3):  # a few turns of the loop, not one for each
             await asyncio.sleep(0)
-        assert len(entrance._arriving) + sum(_is_greeted(caller) for caller in callers) == MANY
+        assert len(entrance._arriving) + sum(_is_greeted(caller) for caller in callers) >= MANY
         assert await greeted(callers) == MANY
         entrance.close()
 
