@@ -78,7 +78,9 @@ async def serve_api(settings: Settings) -> None:
         keyring = await _keyring(settings, database, listener)
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
-        await stack.enter_async_context(_answering(settings, database, queue, keyring, listener, stop, drain_s=settings.drain_s))
+        await stack.enter_async_context(
+            _answering(settings, database, queue, keyring, listener, stop, drain_s=settings.drain_s)
+        )
         _announce(stop, f"dibs api serves {address_of(listener)}")
         await stop.wait()
 

@@ -42,7 +42,7 @@ async def told(client: httpx.AsyncClient, job: dict[str, Any], last_id: str | No
 
 async def spend_a_try(queue: Queue) -> None:
     """As a worker does that took the only batch and met a passing fault."""
-    [delivery] = await queue.take(1, lease_s=10)
+    [delivery] = (await queue.take(1, lease_s=10)).deliveries
     await queue.spend_try([delivery.batch])
     await queue.hand_back([delivery.batch], delay_s=0)
 
@@ -61,7 +61,7 @@ async def test_every_status_is_told_and_then_the_outcome(
             assert int((await anext(stream))["retry"]) > 0
             seen = [await anext(stream)]
             for _ in range(2):
-                [delivery] = await queue.take(1, lease_s=10)
+                [delivery] = (await queue.take(1, lease_s=10)).deliveries
                 seen.append(await anext(stream))
                 await queue.spend_try([delivery.batch])
                 await queue.hand_back([delivery.batch], delay_s=0)
