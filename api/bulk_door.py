@@ -206,12 +206,14 @@ class BulkDoor:
         bulk, deadline = as_id(bulk_id), time.monotonic() + wait_s
         if bulk is None:
             raise _unknown_bulk()
-        with self._door.waiters.listening_to_bulk(bulk) as ear:
+        with self._door.metrics.waiting() as in_time, self._door.waiters.listening_to_bulk(bulk) as ear:
             while True:
                 ear.ended, began = 0, time.monotonic()
                 view = await self.view(caller, bulk_id)
                 now = time.monotonic()
                 left_s = deadline - now
+                if view.has_ended:
+                    in_time()
                 if view.has_ended or left_s <= 0 or ear.is_dismissed:
                     return view
                 # To count a large bulk takes a while: whoever waits for it must not become a load.

@@ -104,17 +104,14 @@ class Door:
 
     async def outcome(self, caller: Caller, job_id: str, wait_s: float) -> JobView:
         """The job when it has ended, or as it stands after `wait_s`."""
-        job, began_s = id_of(job_id), time.monotonic()
-        found: Found | None = None
-        try:
-            with self.waiters.listening(job) as ear:
-                found = await self.find(caller, job)
-                if isinstance(found, Waiting):
-                    left_s = wait_s - (time.monotonic() - began_s)
-                    found = await ear.news(left_s) or await self.find(caller, job)
-            return found.view()
-        finally:
-            self.metrics.waited(time.monotonic() - began_s, has_ended=isinstance(found, Receipt))
+        job, deadline = id_of(job_id), time.monotonic() + wait_s
+        with self.metrics.waiting() as ended, self.waiters.listening(job) as ear:
+            found = await self.find(caller, job)
+            if isinstance(found, Waiting):
+                found = await ear.news(deadline - time.monotonic()) or await self.find(caller, job)
+            if isinstance(found, Receipt):
+                ended()
+        return found.view()
 
     async def cancel(self, caller: Caller, job_id: str) -> JobView:
         """Try to write the job's receipt first; raises the 409 with the real outcome where that came too late."""

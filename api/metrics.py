@@ -1,6 +1,8 @@
 """What the api counts. One method for each event; the labels of the hot path are looked up once."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -56,7 +58,7 @@ class ApiMetrics:
         )
         waits = Histogram(
             "dibs_wait_seconds",
-            "Time for which Prefer: wait held a request, by whether the job ended within it.",
+            "Time for which Prefer: wait held a request, by whether its job or bulk ended within it.",
             ["ended"],
             buckets=SECONDS,
             registry=registry,
@@ -83,10 +85,21 @@ class ApiMetrics:
         self._group.observe(jobs)
         self._enqueue.observe(took_s)
 
-    def waited(self, took_s: float, *, has_ended: bool) -> None:
-        """A request waited for a job."""
-        waited_s.set(waited_s.get() + took_s)
-        self._waits[has_ended].observe(took_s)
+    @contextmanager
+    def waiting(self) -> Iterator[Callable[[], None]]:
+        """Around a wait that a caller asked for; what is given is called when that came to its end in time."""
+        began_s, has_ended = time.perf_counter(), False
+
+        def ended() -> None:
+            nonlocal has_ended
+            has_ended = True
+
+        try:
+            yield ended
+        finally:
+            took_s = time.perf_counter() - began_s
+            waited_s.set(waited_s.get() + took_s)
+            self._waits[has_ended].observe(took_s)
 
     def count_open_waits(self, how_many: Callable[[], int]) -> None:
         """Ask `how_many` at each scrape."""

@@ -6,6 +6,7 @@ So a batch has one in it when it is quiet and many under load.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from shared.tasks import cancel
@@ -34,7 +35,8 @@ class Together(Generic[Wish, Answer]):
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._arrived.append((wish, answer))
         if self._asking is None:
-            self._asking = asyncio.create_task(self._ask_all(), name=self._name)
+            # What is asked for many is in nobody's trace and under nobody's request id.
+            self._asking = asyncio.create_task(self._ask_all(), name=self._name, context=Context())
         return await answer
 
     async def close(self) -> None:

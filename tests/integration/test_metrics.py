@@ -187,6 +187,7 @@ async def test_workers_are_counted_while_they_live(
 
 
 async def test_open_waits_and_their_time(sqlite_database: Database, fake_queue: Queue, metrics: Metrics) -> None:
+    bulk = {"Content-Type": "application/x-ndjson"}
     async with serving(sqlite_database, fake_queue, metrics=metrics) as client:
         waiting = asyncio.create_task(client.post("/add", headers={"Prefer": "wait=1"}))
 
@@ -195,9 +196,12 @@ async def test_open_waits_and_their_time(sqlite_database: Database, fake_queue: 
 
         await until(are_open)
         await waiting
+        taken_in = await client.post("/bulk/animals", content=b'{"candidates": ["Max"]}\n', headers=bulk)
+        async with working(sqlite_database, fake_queue):
+            await client.get(taken_in.json()["links"]["self"], headers=WAIT)
         samples = await scraped(client)
     assert read(samples, "dibs_open_waits") == 0
-    assert told(samples, "dibs_wait_seconds_count") == {("false",): 1}
+    assert told(samples, "dibs_wait_seconds_count") == {("false",): 1, ("true",): 1}
     assert read(samples, "dibs_wait_seconds_sum", ended="false") >= 0.9
     took_s = read(samples, "dibs_http_request_seconds_sum", method="POST", route="/add", status="202")
     assert took_s < 0.9, "what the caller asked to wait is not ours"

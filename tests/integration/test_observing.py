@@ -95,10 +95,10 @@ async def test_a_request_is_a_line_when_everything_is_told(
 async def test_an_unexpected_error_is_told_once_with_its_request(
     sqlite_database: Database, fake_queue: Queue, log: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_job: object) -> None:
+    async def broken(_jobs: object) -> None:
         raise RuntimeError("nobody expected this")
 
-    monkeypatch.setattr(fake_queue, "look", broken)
+    monkeypatch.setattr(fake_queue, "look_at", broken)
     async with serving(sqlite_database, fake_queue) as client:
         job = (await client.post("/add")).json()
         answer = await client.get(job["links"]["self"], headers={"X-Request-Id": "r-2"})
@@ -138,7 +138,7 @@ async def test_what_a_job_meets_is_logged_with_its_id(sqlite_database: Database,
     assert "SQLITE_BUSY" in str(line["message"])
 
     await fake_queue.redis.delete(f"arq:in-progress:{batch}")
-    await deliver(make_hands(sqlite_database, fake_queue, max_deaths=1), batch, delivery=9)
+    await deliver(make_hands(sqlite_database, fake_queue, max_deaths=2), batch, delivery=9)
     [line] = [line for line in log.of("worker.hands") if line["level"] == "error"]
     assert (line["batch"], line["logger"]) == (batch, "worker.hands")
     assert str(job.id) in str(line["message"])

@@ -1,5 +1,6 @@
 """One trace follows an add from its request through Redis to the COMMIT; seen by an exporter in memory."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -185,6 +186,18 @@ async def test_without_tracing_a_job_has_no_field_for_it(fake_queue: Queue, sqli
     [payload] = [await fake_queue.redis.get(key) async for key in fake_queue.redis.scan_iter("arq:job:*")]
     assert b'"candidates":[{"name":"Max"}]' in payload
     assert b"trace" not in payload
+
+
+async def test_what_is_looked_up_together_is_in_nobodys_trace(
+    database: Database, fake_queue: Queue, traces: Traces
+) -> None:
+    async with serving(database, fake_queue, tracing=traces.tracing) as client:
+        job = await add(client, "Max", traceparent=NOT_SAMPLED)
+        answers = await asyncio.gather(
+            *(client.get(job["links"]["self"], headers={"traceparent": SAMPLED}) for _ in range(3))
+        )
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert [span.name for span in traces.all()] == ["GET /jobs/{job_id}"] * 3
 
 
 @pytest.mark.sqlite
