@@ -6,7 +6,7 @@ BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench chaos lock screenshots clean
+.PHONY: help install run test fuzz lint bench chaos lock screenshots clean
 
 help:  ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ run: $(STAMP)  ## start dibs on its embedded database and queue; no server is ne
 
 test: $(STAMP)  ## run the tests; what needs PostgreSQL or Redis is skipped where they are missing
 	$(BIN)/python -m pytest -n auto
+
+fuzz: $(STAMP)  ## the long run of schemathesis and hypothesis: over 5,000 requests, 500 mixes of claims a test
+	DIBS_FUZZ=200 $(BIN)/python -m pytest -s tests/fuzz
+	DIBS_FUZZ=500 $(BIN)/python -m pytest -n auto --timeout 1800 tests/conformance/test_claim_model.py
 
 lint: $(STAMP)  ## format check, ruff, mypy, import rules
 	$(BIN)/ruff format --check .

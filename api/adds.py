@@ -11,10 +11,10 @@ from api.door import Door
 from api.headers import PREFER
 from api.jobs import TAKEN_IN, show_taken_in
 from api.problems import ProblemError, refuse, responses
-from api.requests import idempotency_key, read_json, wanted_wait_s
+from api.requests import KEY_HEADER, idempotency_key, read_json, wanted_wait_s
 from api.thin_route import ThinRoute
 from shared.collections import Add, Collection, InvalidAdd, MalformedAdd
-from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, MAX_KEY_LENGTH, JobView
+from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, JobView
 from shared.problems import Kind
 
 DEFAULT_BODY = orjson.dumps({"candidates": DEFAULT_CANDIDATES})
@@ -32,10 +32,8 @@ PROBLEMS = responses(
 
 HEADERS = [
     {
-        "name": "Idempotency-Key",
-        "in": "header",
+        **KEY_HEADER,
         "description": "The same key with the same add is the same job; bare or quoted.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
         "example": "order-4711",
     },
     PREFER,
@@ -91,7 +89,8 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
     @needs(Scope.ADD)
     async def add(request: Request) -> Response:
         try:
-            wish = _parsed(collection, await read_json(request, door.settings.max_body_bytes) or default)
+            body = await read_json(request, door.settings.max_body_bytes, door.settings.body_timeout_s)
+            wish = _parsed(collection, body or default)
             key = idempotency_key(request)
             wait_s = wanted_wait_s(request, door.settings.max_wait_s)
             caller = caller_of(request)

@@ -29,6 +29,9 @@ from shared.tickets import Bulk, Ticket
 BATCH = 500
 """Lines that go into the queue together, and outcomes that are read together."""
 
+MAX_LINES = 2**31 - 1
+"""As far as the receipts count; their ids leave a little more room."""
+
 ROOM_S = 20.0
 """How long a bulk waits for room in a full queue."""
 LOOK_FOR_ROOM_S = 0.1
@@ -112,9 +115,13 @@ class BulkDoor:
             if self._door.waiters.closed:
                 raise refuse(Kind.STOPPING, "this server is stopping; under a key it is safe to send the bulk again")
             number += 1
+            if number > MAX_LINES:
+                raise refuse(
+                    Kind.TOO_LARGE, f"a bulk may have {MAX_LINES} lines; under a key they are safe to send again"
+                )
             if known is not None and known.complete and number > taken:
                 raise _another_length(taken)
-            jobs.append(_job(caller, collection, Place(bulk, number), line))
+            jobs.append(_job(caller, collection, Place(bulk, number), line, self._door.settings.max_line_bytes))
             if len(jobs) == size:
                 await self._take(caller, collection, jobs, taken, is_keyed=key is not None)
                 await self._note(bulk, known, Bulk(caller.name, collection.name, number, complete=False))
@@ -251,12 +258,12 @@ def _lines_at_once(rate: Rate | None) -> int:
     return BATCH if rate is None else max(1, min(rate.quota, int(rate.quota * ROOM_S / 2 / rate.window_s)))
 
 
-def _job(caller: Caller, collection: Collection, place: Place, line: bytes | None) -> Job:
+def _job(caller: Caller, collection: Collection, place: Place, line: bytes | None, most_bytes: int) -> Job:
     """The job of a line; one that is no add becomes a job that only waits for its failed receipt."""
     id_, now = line_id(place.bulk, place.line), utc_now()
     error: Problem
     if line is None:
-        error = problem(Kind.TOO_LARGE, f"line {place.line} is too long")
+        error = problem(Kind.TOO_LARGE, f"line {place.line} is longer than {most_bytes} bytes")
     else:
         try:
             add = collection.parse_add(line)

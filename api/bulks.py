@@ -3,30 +3,28 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.bulk_door import BulkDoor, BulkView, Part
+from api.bulk_door import MAX_LINES, BulkDoor, BulkView, Part
 from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.headers import PREFER, headers
 from api.jobs import applied
 from api.lines import lines_of
 from api.problems import responses
-from api.requests import idempotency_key, require_ndjson, wanted_wait_s
+from api.requests import KEY_HEADER, Id, idempotency_key, read_steadily, require_ndjson, wanted_wait_s
 from shared.encoding import encode
 from shared.problems import Kind
 
 NDJSON = "application/x-ndjson"
 
-Line = Annotated[int, Query(ge=0, lt=2**32)]
+Line = Annotated[int, Query(ge=0, le=MAX_LINES)]
 
 HEADERS = [
     {
-        "name": "Idempotency-Key",
-        "in": "header",
+        **KEY_HEADER,
         "description": "Makes a bulk that broke off safe to send again: what was taken in is not taken in twice.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
         "example": "import-2026-01",
     }
 ]
@@ -34,6 +32,7 @@ HEADERS = [
 
 def install(app: FastAPI, door: Door) -> None:
     bulks = BulkDoor(door)
+    known = Annotated[str, Path(json_schema_extra={"enum": sorted(door.collections)})]
 
     @app.post(
         "/bulk/{collection}",
@@ -58,16 +57,17 @@ def install(app: FastAPI, door: Door) -> None:
             "parameters": HEADERS,
             "requestBody": {
                 "required": True,
-                "content": {NDJSON: {"schema": {"type": "string"}, "example": '{"candidates":["Max"]}\n'}},
+                "content": {NDJSON: {"schema": {}, "example": '{"candidates":["Max"]}\n'}},
             },
         },
     )
     @needs(Scope.ADD)
-    async def bulk(collection: str, request: Request, after: Line = 0, *, more: bool = False) -> Response:
+    async def bulk(collection: known, request: Request, after: Line = 0, *, more: bool = False) -> Response:
         chosen = door.collection(collection)
         require_ndjson(request)
         key = idempotency_key(request)
-        lines = lines_of(request.stream(), door.settings.max_body_bytes)
+        parts = read_steadily(request, door.settings.body_timeout_s)
+        lines = lines_of(parts, door.settings.max_line_bytes)
         view = await bulks.take_in(caller_of(request), chosen, lines, key, Part(after, more))
         return Response(view.model_dump_json(), 202, {"Location": view.links.self}, "application/json")
 
@@ -84,10 +84,10 @@ def install(app: FastAPI, door: Door) -> None:
         openapi_extra={"parameters": [PREFER]},
     )
     @needs(Scope.ADD, Scope.READ)
-    async def counts(bulk_id: str, request: Request) -> Response:
-        wait_s = wanted_wait_s(request, door.settings.max_wait_s)
+    async def counts(bulk_id: Id, request: Request) -> Response:
         caller = caller_of(request)
-        view = await (bulks.ended(caller, bulk_id, wait_s) if wait_s else bulks.view(caller, bulk_id))
+        with door.wait(wanted_wait_s(request, door.settings.max_wait_s)) as wait_s:
+            view = await (bulks.ended(caller, bulk_id, wait_s) if wait_s else bulks.view(caller, bulk_id))
         told = {"Cache-Control": "no-store"} | applied(wait_s)
         return Response(view.model_dump_json(), 200, told, "application/json")
 
@@ -105,7 +105,7 @@ def install(app: FastAPI, door: Door) -> None:
     )
     @needs(Scope.ADD, Scope.READ)
     async def results(
-        bulk_id: str, request: Request, after: Line = 0, limit: Annotated[int | None, Query(ge=1)] = None
+        bulk_id: Id, request: Request, after: Line = 0, limit: Annotated[int | None, Query(ge=1)] = None
     ) -> StreamingResponse:
         caller = caller_of(request)
         found, known = await bulks.find(caller, bulk_id)

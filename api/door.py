@@ -1,8 +1,9 @@
 """What the routes do, without HTTP: take a job in, say where it stands, wait for it, cancel it."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -41,6 +42,7 @@ class Door:
     reader: Reader
     waiters: Waiters
     grouping: Grouping
+    waits: Slots
     streams: Slots
     rates: Rates
     metrics: ApiMetrics
@@ -101,6 +103,15 @@ class Door:
         if found is None or not caller.may_see(found.caller):
             raise unknown_job()
         return found
+
+    @contextlib.contextmanager
+    def wait(self, wanted_s: float | None) -> Iterator[float | None]:
+        """How long a request may wait: as long as it wants, or None, as if it had not asked, where too many do."""
+        if not wanted_s:
+            yield wanted_s
+            return
+        with self.waits.one() as has_room:
+            yield wanted_s if has_room else None
 
     async def outcome(self, caller: Caller, job_id: str, wait_s: float) -> JobView:
         """The job when it has ended, or as it stands after `wait_s`."""

@@ -15,6 +15,7 @@ from api.headers import headers
 from api.jobs import AWAY
 from api.problems import refuse, responses
 from api.reader import Found
+from api.requests import Id
 from api.waiters import Ear
 from shared.problems import Kind
 
@@ -78,7 +79,7 @@ def install(app: FastAPI, door: Door) -> None:
         openapi_extra={"parameters": [LAST_EVENT_ID]},
     )
     @needs(Allows.ADD, Allows.READ)
-    async def events(job_id: str, request: Request) -> Response:
+    async def events(job_id: Id, request: Request) -> Response:
         job, last_id = id_of(job_id), request.headers.get("last-event-id")
         with ExitStack() as held:
             if not held.enter_context(door.streams.one()):

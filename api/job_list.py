@@ -66,6 +66,11 @@ def _not_null(schema: dict[str, Any]) -> None:
     schema |= given
 
 
+def _cursor_schema(schema: dict[str, Any]) -> None:
+    _not_null(schema)
+    schema["format"] = "cursor"
+
+
 class PageFilter(BaseModel):
     """Which jobs of those that the caller may see, and which page of them."""
 
@@ -76,7 +81,7 @@ class PageFilter(BaseModel):
     )
     until: Moment | None = Field(None, description="Ended before that time (RFC 3339)", json_schema_extra=_not_null)
 
-    cursor: str | None = Field(None, description="`next` of the page before", json_schema_extra=_not_null)
+    cursor: str | None = Field(None, description="`next` of the page before", json_schema_extra=_cursor_schema)
     limit: int = Field(PAGE, ge=1, le=LARGEST_PAGE)
 
     @property
@@ -149,7 +154,7 @@ def next_link(request: Request, cursor: str | None) -> dict[str, str]:
     if cursor is None:
         return {}
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return {"Link": f'<{request.url.path}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
+    return {"Link": f'<{request.scope["path"]}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
 
 
 def cursor_of_ended(place: Place | None) -> str | None:

@@ -9,7 +9,7 @@ from api.callers import Caller, Scope, caller_of, needs
 from api.door import Door
 from api.headers import PREFER, headers
 from api.problems import ProblemError, responses
-from api.requests import wanted_wait_s
+from api.requests import Id, wanted_wait_s
 from api.thin_route import ThinRoute
 from shared.contract import JobView
 from shared.problems import MEDIA_TYPE, Kind
@@ -42,21 +42,21 @@ def show(view: JobView, wait_s: float | None, *, pending: int) -> Response:
 
 async def show_taken_in(door: Door, caller: Caller, view: JobView, wait_s: float | None) -> Response:
     """A job that is in the queue as an answer: 202, or 200 where it has ended, if need be within `wait_s`."""
-    if wait_s and not view.status.is_outcome:
-        # The job is taken in: should anything go wrong with the wait, that is still the answer.
-        with contextlib.suppress(ProblemError):
-            view = await door.outcome(caller, str(view.id), wait_s)
-    answer = show(view, wait_s, pending=202)
+    # The job is taken in: should anything go wrong with the wait, that is still the answer.
+    with door.wait(None if view.status.is_outcome else wait_s) as granted_s, contextlib.suppress(ProblemError):
+        if granted_s:
+            view = await door.outcome(caller, str(view.id), granted_s)
+    answer = show(view, wait_s if view.status.is_outcome else granted_s, pending=202)
     answer.headers["Location"] = view.links.self
     return answer
 
 
 def install(app: FastAPI, door: Door) -> None:
     @needs(Scope.ADD, Scope.READ)
-    async def job(job_id: str, request: Request) -> Response:
-        wait_s = wanted_wait_s(request, door.settings.max_wait_s)
+    async def job(job_id: Id, request: Request) -> Response:
         caller = caller_of(request)
-        view = await (door.outcome(caller, job_id, wait_s) if wait_s else door.job(caller, job_id))
+        with door.wait(wanted_wait_s(request, door.settings.max_wait_s)) as wait_s:
+            view = await (door.outcome(caller, job_id, wait_s) if wait_s else door.job(caller, job_id))
         return show(view, wait_s, pending=200)
 
     app.router.add_api_route(
@@ -84,7 +84,7 @@ def install(app: FastAPI, door: Door) -> None:
         },
     )
     @needs(Scope.ADD)
-    async def cancel(job_id: str, request: Request) -> Response:
+    async def cancel(job_id: Id, request: Request) -> Response:
         return show(await door.cancel(caller_of(request), job_id), None, pending=200)
 
 

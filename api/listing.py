@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Path, Query
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Select, literal, select, tuple_
 
@@ -55,8 +55,8 @@ def install(app: FastAPI, door: Door) -> None:
     )
     @needs(Scope.READ)
     async def rows(
-        collection: str,
-        cursor: str | None = None,
+        collection: Annotated[str, Path(json_schema_extra={"enum": sorted(door.collections)})],
+        cursor: Annotated[str | None, Query(json_schema_extra={"format": "cursor"})] = None,
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     ) -> Page:
         chosen = door.collection(collection)

@@ -8,7 +8,21 @@ from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from starlette.types import ASGIApp
 
-from api import adds, bulks, events, health, job_list, jobs, listing, problem_pages, problems, retries, scrape, stats
+from api import (
+    adds,
+    bulks,
+    events,
+    health,
+    job_list,
+    jobs,
+    listing,
+    openapi,
+    problem_pages,
+    problems,
+    retries,
+    scrape,
+    stats,
+)
 from api.access import Access, endpoint_of
 from api.callers import Scope, needs
 from api.door import Door
@@ -69,7 +83,7 @@ def make_app(
 
     `keyring` may have been read before. A worker in the same process may count in `metrics` as well.
     """
-    collections = load_collections(settings.models)
+    collections = load_collections(settings.models, settings.limits)
     metrics = metrics or Metrics(collections)
     counters = ApiMetrics(metrics)
     keys = keyring or Keyring(database, settings)
@@ -143,6 +157,7 @@ def _make_door(
         reader=reader,
         waiters=waiters,
         grouping=Grouping(queue, metrics, tracing),
+        waits=Slots(settings.max_waits),
         streams=Slots(settings.max_event_streams),
         rates=rates,
         metrics=metrics,
@@ -192,7 +207,7 @@ def _complete_openapi(app: FastAPI, door: Door) -> None:
     """Put in the schemas that the routes name and FastAPI does not collect: the problems and the adds."""
     generate = app.openapi
 
-    def openapi() -> dict[str, Any]:
+    def whole_openapi() -> dict[str, Any]:
         if app.openapi_schema is not None:
             return app.openapi_schema
         whole = generate()
@@ -205,9 +220,10 @@ def _complete_openapi(app: FastAPI, door: Door) -> None:
             schemas[f"{collection.name}_add"] = schema
         _forget_fastapis_own_422(whole)
         tell_security(app.routes, whole)
+        openapi.complete(whole)
         return whole
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the schema
+    app.openapi = whole_openapi  # type: ignore[method-assign]  # FastAPI's own way to extend the schema
 
 
 def _forget_fastapis_own_422(schema: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -10,11 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from shared.absence import Absence
 from shared.contract import JobView
 from shared.encoding import encode
 from shared.faults import FaultClass, sort_fault
+from shared.ids import as_id
 from shared.problem_kinds import ABOUT
 from shared.problems import MEDIA_TYPE, FieldError, Kind, Problem, problem
 from shared.redis import REDIS_FAULTS
@@ -86,6 +89,8 @@ def respond(told: Problem, *, job: JobView | None = None, headers: Mapping[str, 
     more = dict(headers or {})
     if status in {429, 503}:
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        more["Connection"] = "close"  # the rest of the body may come for ever
     return Response(encode(body), status, more, MEDIA_TYPE)
 
 
@@ -106,18 +111,35 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         kind = BY_HTTP_STATUS.get(error.status_code, Kind.MALFORMED)
-        told = problem(kind, f"{request.method} {request.url.path}: {error.detail}")
-        return respond(told, headers=error.headers)
+        told = problem(kind, f"{request.method} {request.scope['path']}: {error.detail}")
+        headers = dict(error.headers or {})
+        if kind is Kind.METHOD and (methods := _methods_at(app, request)):
+            headers["Allow"] = ", ".join(sorted(methods))
+        return respond(told, headers=headers)
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(request: Request, _error: ClientDisconnect) -> Response:
-        log.info("%s %s: the caller went away", request.method, request.url.path)
+        log.info("%s %s: the caller went away", request.method, request.scope["path"])
         return respond(problem(Kind.MALFORMED, "the request ended before its body did"))
 
     @app.exception_handler(Exception)
     async def _unexpected(_request: Request, _error: Exception) -> Response:
         # The server logs the traceback; the caller is told nothing that could be a secret.
         return respond(problem(Kind.INTERNAL, "the request could not be answered; the server's log says why"))
+
+
+def _methods_at(app: FastAPI, request: Request) -> set[str]:
+    """All methods of an address: its routes know only their own. Where an id may stand, no name of a collection may."""
+    methods: set[str] = set()
+    scope = {**request.scope, "path_params": {}}
+    for route in app.routes:
+        match, found = route.matches(scope)
+        parameters: dict[str, str] = found.get("path_params", {})
+        if match is not Match.NONE and all(
+            (as_id(value) is not None) == name.endswith("_id") for name, value in parameters.items()
+        ):
+            methods |= getattr(route, "methods", None) or set()
+    return methods
 
 
 def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:

@@ -1,39 +1,80 @@
 """What a request says beside its path: its body, its preferences, its idempotency key."""
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
-from fastapi import Request
+from fastapi import Path, Request
 
-from api.problems import refuse
+from api.problems import ProblemError, refuse
 from shared.contract import MAX_KEY_LENGTH
 from shared.problems import Kind
 
+Id = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
+"""An id in a path; what is none is as unknown as one that never was."""
+
+KEY_HEADER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY_LENGTH,
+        "pattern": r'^(?!""$)[!-~]([ -~]*[!-~])?$',
+    },
+}
+
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
-_WAIT = re.compile(r'\bwait\s*=\s*"?(\d{1,9})"?', re.IGNORECASE)
+_WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?\s*(?:;|$)', re.IGNORECASE)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes of it."""
+async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
+    """The body, at most `limit` bytes of it within `timeout_s`."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
-        raise refuse(Kind.TOO_LARGE, f"a body may have {limit} bytes")
+        raise _too_large(limit)
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > limit:
-            raise refuse(Kind.TOO_LARGE, f"a body may have {limit} bytes")
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for part in request.stream():
+                body += part
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        raise refuse(Kind.TOO_SLOW, f"the body did not come within {timeout_s:g} s; nothing was taken in") from None
     return bytes(body)
 
 
-async def read_json(request: Request, limit: int) -> bytes:
-    """The body, at most `limit` bytes of it, which must be JSON by its media type unless it is empty."""
-    body = await read_body(request, limit)
+async def read_json(request: Request, limit: int, timeout_s: float) -> bytes:
+    """The body as `read_body` reads it, which must be JSON by its media type unless it is empty."""
+    body = await read_body(request, limit, timeout_s)
     if body and not _is_json(request.headers.get("content-type", "")):
         raise refuse(Kind.MEDIA, "send the add with Content-Type: application/json")
     return body
+
+
+async def read_steadily(request: Request, timeout_s: float) -> AsyncIterator[bytes]:
+    """The parts of a body of any length, each at most `timeout_s` after it was asked for."""
+    parts = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(timeout_s):
+                part = await anext(parts, None)
+        except TimeoutError:
+            raise refuse(
+                Kind.TOO_SLOW, f"nothing came for {timeout_s:g} s; under a key it is safe to send the bulk again"
+            ) from None
+        if part is None:
+            return
+        yield part
+
+
+def _too_large(limit: int) -> ProblemError:
+    return refuse(Kind.TOO_LARGE, f"a body may have {limit} bytes")
 
 
 def require_ndjson(request: Request) -> None:

@@ -11,7 +11,7 @@ from api.headers import PREFER, headers
 from api.job_list import JobList, PageFilter, cursor_of_ended, next_link
 from api.jobs import AWAY, TAKEN_IN, show_taken_in, with_job
 from api.problems import refuse, responses
-from api.requests import wanted_wait_s
+from api.requests import Id, wanted_wait_s
 from api.retry_door import RETRYABLE, Retried, RetryDoor
 from shared.contract import JobView, Status
 from shared.problems import FieldError, Kind
@@ -46,7 +46,7 @@ def install(app: FastAPI, door: Door, jobs: JobList) -> None:
         openapi_extra={"parameters": [PREFER]},
     )
     @needs(Scope.ADD)
-    async def retry(job_id: str, request: Request) -> Response:
+    async def retry(job_id: Id, request: Request) -> Response:
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
         caller = caller_of(request)
         view = await retries.retry(caller, id_of(job_id))

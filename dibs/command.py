@@ -76,6 +76,32 @@ def migrate() -> None:
     typer.echo(_run(bring_up_to_date))
 
 
+@app.command(rich_help_panel=SERVER, epilog="Example: dibs prune --older-than 90d --dry-run")
+def prune(
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="Since the job's end: hours, days or weeks, as 90d.")],
+    collection: Annotated[str | None, typer.Option(help="Only jobs of this collection.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only jobs that ended so, as failed.")] = None,
+    batch: Annotated[int, typer.Option(min=1, max=100_000, help="Receipts that one step looks at.")] = 5000,
+    pause: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="Between two steps.")] = 0.05,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if the queue may still know the jobs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Remove old receipts in small steps: their jobs are forgotten, and their idempotency keys free again."""
+    from dibs.prune import Wish, check_age, read_age, read_status  # noqa: PLC0415  # as in serve
+    from dibs.prune import prune as run  # noqa: PLC0415  # as in serve
+
+    try:
+        age, of_status = read_age(older_than), read_status(status)
+        if not force:
+            check_age(age)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    wish = Wish(age, collection, of_status, dry_run=dry_run, batch=batch, pause_s=pause, as_json=as_json)
+    _run(lambda settings: run(settings, wish))
+
+
 @app.command(
     rich_help_panel=SERVER,
     epilog="It runs where the server runs, with the server's own settings.\n\n"

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -11,6 +12,7 @@ import uvicorn
 from api.problems import respond
 from dibs.entrance import Entrance, allow_files
 from dibs.errors import StartError
+from dibs.http_protocol import BoundedProtocol, Bounds
 from dibs.signals import Stop
 from shared.problems import Kind, problem
 
@@ -22,10 +24,12 @@ LAST_WORD_S = 0.1
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: Any, entrance: Entrance, *, grace_s: float, max_connections: int) -> None:
+    def __init__(self, app: Any, entrance: Entrance, *, bounds: Bounds, grace_s: float, max_connections: int) -> None:
         config = uvicorn.Config(
             self._answer,
             interface="asgi3",
+            http=partial(BoundedProtocol, bounds=bounds),  # type: ignore[arg-type]  # it calls what it is given
+            ws="none",
             lifespan="on",
             log_config=None,
             access_log=False,
@@ -74,7 +78,14 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def answering(
-    app: Any, listener: socket.socket, stop: Stop, *, grace_s: float, drain_s: float, max_connections: int
+    app: Any,
+    listener: socket.socket,
+    stop: Stop,
+    *,
+    bounds: Bounds,
+    grace_s: float,
+    drain_s: float,
+    max_connections: int,
 ) -> AsyncIterator[None]:
     """Answers HTTP while inside; on leaving, sends callers elsewhere and gives running requests `grace_s` to end.
 
@@ -84,7 +95,7 @@ async def answering(
     """
     allow_files(max_connections)
     entrance = Entrance(listener)
-    server = _Server(app, entrance, grace_s=grace_s, max_connections=max_connections)
+    server = _Server(app, entrance, bounds=bounds, grace_s=grace_s, max_connections=max_connections)
     # No socket for it to listen on: that is the entrance's.
     serving = asyncio.create_task(server.serve([]), name="api")
     up = asyncio.create_task(server.is_up.wait())

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dibs.entrance import address_of, bound
+from dibs.http_protocol import Bounds
 from dibs.http_server import answering
 from dibs.signals import Stop
 from shared.metrics import Metrics
@@ -28,8 +29,9 @@ async def showing(settings: Settings, metrics: Metrics, stop: Stop) -> AsyncIter
         yield
         return
     with bound(settings.metrics_host, settings.metrics_port, setting="DIBS_METRICS") as listener:
+        bounds = Bounds.of(settings)
         async with answering(
-            _app(metrics), listener, stop, grace_s=GRACE_S, drain_s=0, max_connections=MAX_CONNECTIONS
+            _app(metrics), listener, stop, bounds=bounds, grace_s=GRACE_S, drain_s=0, max_connections=MAX_CONNECTIONS
         ):
             log.info("metrics: %s/metrics", address_of(listener))
             yield

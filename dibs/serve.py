@@ -22,6 +22,7 @@ from api.main import make_app
 from dibs.embedded import Store, locked, opened_redis, own_redis
 from dibs.entrance import address_of, bound
 from dibs.errors import StartError
+from dibs.http_protocol import Bounds
 from dibs.http_server import answering
 from dibs.logs import name_of
 from dibs.metrics_server import showing
@@ -209,7 +210,13 @@ async def _answering(
     )
     grace_s = settings.grace_s * HTTP_SHARE
     async with answering(
-        app, listener, stop, grace_s=grace_s, drain_s=drain_s, max_connections=settings.max_connections
+        app,
+        listener,
+        stop,
+        bounds=Bounds.of(settings),
+        grace_s=grace_s,
+        drain_s=drain_s,
+        max_connections=settings.max_connections,
     ):
         yield
 

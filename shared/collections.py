@@ -23,11 +23,13 @@ from sqlalchemy import Column, DateTime, Table
 from typing_extensions import TypedDict
 
 from shared.columns import annotation, is_given, is_required
-from shared.contract import MAX_CANDIDATES, Row
+from shared.contract import Row
 from shared.encoding import encode
+from shared.limits import HARD, Limits
 from shared.problems import FieldError
 
 MAX_FAULTS = 20
+MAX_NAME = 200
 
 MESSAGES = {
     "extra_forbidden": "there is no such column or member here",
@@ -75,6 +77,8 @@ class Collection:
     name: str
     table: Table
     key: tuple[str, ...]
+    limits: Limits = HARD
+    """What an add may bring; a row that comes from the queue is held to the hard limits alone."""
 
     @cached_property
     def columns(self) -> dict[str, Column[Any]]:
@@ -92,7 +96,8 @@ class Collection:
         return [*map(itemgetter(*self.key), rows)]
 
     def _row_type(self, *, strict: bool) -> Any:
-        fields = {name: NotRequired[annotation(column)] for name, column in self.columns.items()}
+        limits = self.limits if strict else HARD
+        fields = {name: NotRequired[annotation(column, limits)] for name, column in self.columns.items()}
         return _typed_dict(f"{self.name}_row", fields, strict=strict)
 
     @cached_property
@@ -106,12 +111,12 @@ class Collection:
         row = self._row_type(strict=True)
         candidate: Any = row
         if len(self.key) == 1:
-            scalar = annotation(self.columns[self.key[0]])
+            scalar = annotation(self.columns[self.key[0]], self.limits)
             candidate = Annotated[
                 Annotated[scalar, Tag(SCALAR)] | Annotated[row, Tag(ROW)],
                 Discriminator(lambda value: ROW if isinstance(value, dict) else SCALAR),
             ]
-        candidates: Any = Annotated[list[candidate], Field(min_length=1, max_length=MAX_CANDIDATES)]
+        candidates: Any = Annotated[list[candidate], Field(min_length=1, max_length=self.limits.candidates)]
         return TypeAdapter(
             _typed_dict(f"{self.name}_add", {"candidates": candidates, "values": NotRequired[row]}, strict=True)
         )
@@ -121,9 +126,10 @@ class Collection:
         try:
             content = self._add.validate_json(body)
         except ValidationError as error:
-            if error.errors(include_url=False)[0]["type"] == "json_invalid":
-                raise MalformedAdd(error.errors(include_url=False)[0]["msg"]) from None
-            raise InvalidAdd(_faults(error)) from None
+            found = _errors(error)
+            if found[0]["type"] == "json_invalid":
+                raise MalformedAdd(found[0]["msg"]) from None
+            raise InvalidAdd(_faults(found)) from None
         values = content.get("values", {})
         key = self.key[0]
         candidates = [c if isinstance(c, dict) else {key: c} for c in content["candidates"]]
@@ -148,7 +154,7 @@ class Collection:
         try:
             rows = self._stored.validate_python(whole)
         except ValidationError as error:
-            raise InvalidAdd(_faults(error)) from None
+            raise InvalidAdd(_faults(_errors(error))) from None
         self._check_required(rows, {})
         return rows
 
@@ -157,7 +163,7 @@ class Collection:
         try:
             return self.keys_of([*self._stored.validate_python([key])])[0]
         except ValidationError as error:
-            raise InvalidAdd(_faults(error)) from None
+            raise InvalidAdd(_faults(_errors(error))) from None
 
     def to_json(self, row: Mapping[str, Any]) -> Row:
         """A row from the database as the plain JSON that callers see."""
@@ -177,7 +183,20 @@ class Collection:
         """JSON Schema (2020-12) of an add to this collection; `ref_template` says where it keeps its parts."""
         schema = self._add.json_schema(ref_template=ref_template)
         schema["title"] = f"Add to {self.name}"
+        if self.required:
+            schema["allOf"] = [self._required_schema(name) for name in sorted(self.required)]
         return schema
+
+    def _required_schema(self, column: str) -> dict[str, Any]:
+        """`column` stands in the values, or in every candidate; a bare candidate is the key's one column."""
+        row = {"required": [column]}
+        given = {"anyOf": [{"not": {"type": "object"}}, row]} if self.key == (column,) else {"type": "object"} | row
+        return {
+            "anyOf": [
+                {"properties": {"values": row}, "required": ["values"]},
+                {"properties": {"candidates": {"items": given}}},
+            ]
+        }
 
 
 def _typed_dict(name: str, fields: dict[str, Any], *, strict: bool) -> Any:
@@ -187,9 +206,12 @@ def _typed_dict(name: str, fields: dict[str, Any], *, strict: bool) -> Any:
     return made
 
 
-def _faults(error: ValidationError) -> list[FieldError]:
-    found = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FAULTS]
-    return [FieldError(pointer=_pointer(fault["loc"]), detail=_detail(fault)) for fault in found]
+def _errors(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_context=False, include_input=False)
+
+
+def _faults(found: list[ErrorDetails]) -> list[FieldError]:
+    return [FieldError(pointer=_pointer(fault["loc"]), detail=_detail(fault)) for fault in found[:MAX_FAULTS]]
 
 
 def _detail(fault: ErrorDetails) -> str:
@@ -197,6 +219,11 @@ def _detail(fault: ErrorDetails) -> str:
 
 
 def _pointer(loc: tuple[int | str, ...]) -> str:
-    """JSON pointer (RFC 6901) of a place in the body, without the tags of the union that pydantic puts in."""
+    """JSON pointer (RFC 6901) of a place in the body, without the tags of the union that pydantic puts in.
+
+    Where a member's name is longer than any column's, the pointer ends at the object that has it.
+    """
     parts = [str(part) for part in loc if part not in TAGS]
+    if parts and len(parts[-1]) > MAX_NAME:
+        del parts[-1]
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)

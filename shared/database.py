@@ -61,7 +61,9 @@ class Database:
         await self.reader.dispose()
 
 
-def open_database(url: str, *, pool_size: int = 20) -> Database:
+def open_database(
+    url: str, *, pool_size: int = 20, statement_timeout_s: float | None = STATEMENT_TIMEOUT_S
+) -> Database:
     """Engines for `url`; connects to nothing yet. `pool_size` bounds the connections at a time.
 
     `?pooler=transaction` at the end of a PostgreSQL URL says that a pooler such as pgbouncer stands before it and
@@ -73,11 +75,12 @@ def open_database(url: str, *, pool_size: int = 20) -> Database:
         writer = _sqlite_engine(url, begin="BEGIN IMMEDIATE", pool_size=1)
         return Database(reader, writer)
     pooled = address.query.get(POOLER) == TRANSACTION
-    engine = _postgresql_engine(address.difference_update_query([POOLER]), pool_size=pool_size, pooled=pooled)
+    plain = address.difference_update_query([POOLER])
+    engine = _postgresql_engine(plain, pool_size=pool_size, pooled=pooled, statement_timeout_s=statement_timeout_s)
     return Database(engine, engine)
 
 
-def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool) -> AsyncEngine:
+def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool, statement_timeout_s: float | None) -> AsyncEngine:
     engine = create_async_engine(
         url,
         json_serializer=_dump_json,
@@ -88,7 +91,7 @@ def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool) -> AsyncEngine
         pool_timeout=STATEMENT_TIMEOUT_S,
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
-            "command_timeout": STATEMENT_TIMEOUT_S,
+            "command_timeout": statement_timeout_s,
             **(_ANY_CONNECTION if pooled else _OWN_CONNECTION),
         },
     )

@@ -14,7 +14,9 @@ def encode(content: Any, *, sort: bool = False) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal | UUID):  # asyncpg has a UUID of its own
+    if isinstance(value, Decimal):
+        return format(value, "f")  # without an exponent, which the door does not take either
+    if isinstance(value, UUID):  # asyncpg has one of its own
         return str(value)
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_none=True)

@@ -31,6 +31,7 @@ class FaultClass(Enum):
 # PostgreSQL, Appendix A: error codes. Two letters stand for a whole class.
 SQLSTATES: dict[str, FaultClass] = {
     "40": FaultClass.PASSING,  # serialization failure, deadlock detected
+    "0A000": FaultClass.PASSING,  # a prepared statement of before a column was altered; it is prepared anew
     "55P03": FaultClass.PASSING,  # lock not available
     "57014": FaultClass.PASSING,  # statement timeout
     "08": FaultClass.OUTAGE,  # connection exceptions
@@ -43,6 +44,7 @@ SQLSTATES: dict[str, FaultClass] = {
     "25006": FaultClass.OUTAGE,  # read only: a standby, in the middle of a failover
     "22": FaultClass.REFUSED,  # data exceptions: too long, out of range, not representable
     "23": FaultClass.REFUSED,  # not null, foreign key, check, exclusion, another unique key
+    "54": FaultClass.REFUSED,  # a limit of the server: too long for an index
     "P0001": FaultClass.REFUSED,  # a trigger said no
     "42P01": FaultClass.UNFIT,  # undefined table
     "42703": FaultClass.UNFIT,  # undefined column

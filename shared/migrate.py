@@ -1,20 +1,29 @@
 """The schema: dibs's own tables by Alembic, and those of the collections where they are missing."""
 
 import asyncio
-from collections.abc import Iterable
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Table, func, inspect, select
+from sqlalchemy import Connection, Table, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import open_database
 from shared.models import Base
 
+log = logging.getLogger(__name__)
+
 MIGRATION_LOCK = int.from_bytes(b"dibs")
+
+LOCK_NOT_AVAILABLE = "55P03"
+LOCK_TRIES = 30
+STEP_BACK_S = 0.5
 
 SCRIPTS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "dibs_alembic_version"
@@ -36,16 +45,60 @@ def head() -> str | None:
 async def migrate(url: str, tables: Iterable[Table] = (), *, revision: str = "head") -> None:
     """Bring the database at `url` to `revision`, then create those of `tables` that are not there.
 
-    A table that exists is left as it is: to change it is its owner's migration.
+    A table that exists is left as it is: to change it is its owner's migration. Workers may go on meanwhile: where a
+    change has to wait for them for long, it steps back and tries again, so that nobody queues behind it.
     """
-    database = open_database(url, pool_size=1)
+    # One connection migrates, the other says on PostgreSQL that somebody does. An index may take its time.
+    database = open_database(url, pool_size=2, statement_timeout_s=None)
     try:
-        async with database.writer.begin() as connection:
-            await connection.run_sync(_run, revision)
-            for table in tables:
-                await connection.run_sync(table.metadata.create_all, tables=[table, *_parents(table)])
+        async with _alone(database.writer):
+            for tries_left in reversed(range(LOCK_TRIES)):
+                try:
+                    return await _migrate(database.writer, tables, revision)
+                except DBAPIError as error:
+                    if not tries_left or getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                        raise
+                log.warning("another transaction holds a lock on the tables; trying again")
+                await asyncio.sleep(STEP_BACK_S)
     finally:
         await database.close()
+
+
+async def _migrate(engine: AsyncEngine, tables: Iterable[Table], revision: str) -> None:
+    async with engine.connect() as connection:
+        if not _is_postgresql(engine):
+            await connection.begin()
+        # On PostgreSQL each migration begins and commits by itself.
+        await connection.run_sync(_run, revision)
+        for table in tables:
+            await connection.run_sync(table.metadata.create_all, tables=[table, *_parents(table)])
+        await connection.commit()
+
+
+@asynccontextmanager
+async def _alone(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Two that migrate at once go one after the other; SQLite's writers do so anyway.
+
+    The lock is one of a transaction, which a pooler leaves on its connection. An index that is built beside the
+    writers waits for every transaction with an older snapshot; so the lock is asked for again and again, each time in
+    a transaction of its own, rather than waited for.
+    """
+    if not _is_postgresql(engine):
+        yield
+        return
+    try_lock = select(func.pg_try_advisory_xact_lock(MIGRATION_LOCK))
+    while True:
+        async with engine.begin() as connection:
+            if (await connection.execute(try_lock)).scalar_one():
+                # A query leaves its snapshot in use until the next statement, and this one needs none.
+                await connection.execute(text("SAVEPOINT migrating"))
+                yield
+                return
+        await asyncio.sleep(STEP_BACK_S)
+
+
+def _is_postgresql(engine: AsyncEngine) -> bool:
+    return engine.dialect.name == "postgresql"
 
 
 async def is_current(engine: AsyncEngine, tables: Iterable[Table] = ()) -> bool:
@@ -71,9 +124,6 @@ def _outdated() -> set[str]:
 
 
 def _run(connection: Connection, revision: str) -> None:
-    if connection.dialect.name == "postgresql":
-        # Two that migrate at once go one after the other; SQLite's writers do so anyway.
-        connection.execute(select(func.pg_advisory_xact_lock(MIGRATION_LOCK)))
     move = command.downgrade if revision == "base" or revision.startswith("-") else command.upgrade
     move(config(connection), revision)
 

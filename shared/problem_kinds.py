@@ -22,6 +22,9 @@ class Kind(StrEnum):
     TOO_LATE = "too-late"
     NOT_RETRYABLE = "not-retryable"
     TOO_LARGE = "too-large"
+    TOO_SLOW = "too-slow"
+    URL_TOO_LONG = "url-too-long"
+    HEADERS_TOO_LARGE = "headers-too-large"
     MEDIA = "unsupported-media-type"
     INVALID = "invalid"
     KEY_REUSED = "idempotency-key-reused"
@@ -160,7 +163,31 @@ _ABOUT = (
         "The request is too large",
         "The body, or as the error of a job the line of a bulk, is longer than the server takes.",
         "Send many adds as lines of POST /bulk, which may be of any length. The operator sets the limit of a body "
-        "and of a line with DIBS_MAX_BODY_BYTES.",
+        "and of a line with DIBS_MAX_BODY_BYTES and DIBS_MAX_LINE_BYTES.",
+    ),
+    About(
+        Kind.TOO_SLOW,
+        HTTPStatus.REQUEST_TIMEOUT,
+        "The request did not come in time",
+        "The headers or the body of an add took too long, or nothing more came of a bulk. Of an add nothing was taken "
+        "in; of a bulk, what came before may have been.",
+        "Send it again in one go. Under an Idempotency-Key that is always safe. The operator sets the limits with "
+        "DIBS_HEADER_TIMEOUT_S and DIBS_BODY_TIMEOUT_S.",
+    ),
+    About(
+        Kind.URL_TOO_LONG,
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        "The address is too long",
+        "Path and query together are longer than the server takes.",
+        "No address of dibs needs to be that long. The operator sets the limit with DIBS_MAX_URL_BYTES.",
+    ),
+    About(
+        Kind.HEADERS_TOO_LARGE,
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The headers are too large",
+        "The request has too many headers, or their names and values together are longer than the server takes.",
+        "Leave out what dibs does not need; often it is cookies. The operator sets the limits with "
+        "DIBS_MAX_HEADERS and DIBS_MAX_HEADER_BYTES.",
     ),
     About(
         Kind.MEDIA,

@@ -9,6 +9,7 @@ from sqlalchemy import Column, Index, Table, UniqueConstraint
 
 from shared.collections import Collection
 from shared.columns import UnsupportedColumn, annotation, is_key_type
+from shared.limits import HARD, Limits
 from shared.models import Animal
 
 
@@ -16,7 +17,7 @@ class CollectionError(Exception):
     """A model cannot be a collection; the text says which and why, in one line."""
 
 
-def collection_of(model: type[Any]) -> Collection | None:
+def collection_of(model: type[Any], limits: Limits = HARD) -> Collection | None:
     """The collection that `model` is, or None where it has no unique key; raises `CollectionError`.
 
     With several unique keys the model says which one counts: `__dibs_key__ = ("tenant", "handle")`;
@@ -31,7 +32,7 @@ def collection_of(model: type[Any]) -> Collection | None:
         key = keys[0] if keys else None
     if key is None:
         return None
-    collection = Collection(str(table.name), table, tuple(str(name) for name in key))
+    collection = Collection(str(table.name), table, tuple(str(name) for name in key), limits)
     _check(model, collection)
     return collection
 
@@ -74,14 +75,14 @@ def _check(model: type[Any], collection: Collection) -> None:
         raise CollectionError(f"{model.__name__}: {error}, which cannot be given as JSON") from None
 
 
-def load_collections(names: Iterable[str]) -> dict[str, Collection]:
+def load_collections(names: Iterable[str], limits: Limits = HARD) -> dict[str, Collection]:
     """`animals` and the collections in `names` (module, or module:Class), by table name; raises `CollectionError`."""
     models: list[type[Any]] = [Animal]
     for name in names:
         models += _models_in(name)
     found: dict[str, Collection] = {}
     for model in dict.fromkeys(models):
-        collection = collection_of(model)
+        collection = collection_of(model, limits)
         if collection is None:
             continue
         if collection.name in found:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Insert,
+    Select,
     String,
     Table,
     Text,
@@ -25,6 +26,8 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy import column as named
+from sqlalchemy import values as value_list
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -52,6 +55,34 @@ async def select_among(
         is_one = among[0].in_([key[0] for key in part]) if len(among) == 1 else tuple_(*among).in_(part)
         found += await session.execute(select(*columns).where(is_one))
     return found
+
+
+async def find_among(session: AsyncSession, among: Sequence[Column[Any]], keys: Sequence[Key]) -> list[Any]:
+    """Those of `keys` for which there is a row whose `among` columns equal them, as the database sees it.
+
+    Where its collation is not Python's equality, `select_among` finds the row and not which of the keys it equals.
+    """
+    if not keys:
+        return []
+    if _is_postgresql(session):
+        statement, names = _find_by_arrays(tuple(among))
+        return list(await session.execute(statement, _arrays(names, keys)))
+    found: list[Any] = []
+    step = MAX_PARAMETERS // len(among)
+    for start in range(0, len(keys), step):
+        part = value_list(*_named(among)).data(list(keys[start : start + step])).cte("wanted")
+        found += await session.execute(_equalled(among, part.c))
+    return found
+
+
+def _named(columns: Sequence[Column[Any]]) -> list[ColumnElement[Any]]:
+    return [named(column.name, column.type) for column in columns]
+
+
+def _equalled(among: Sequence[Column[Any]], wanted: Any) -> Select[Any]:
+    # The table's column stands first: in SQLite the left side decides by which collation two texts are compared.
+    is_there = select(among[0].table).where(*(column == wanted[column.name] for column in among)).exists()
+    return select(*(wanted[column.name] for column in among)).where(is_there)
 
 
 async def insert_unless_taken(
@@ -115,6 +146,14 @@ def _select_by_arrays(columns: tuple[Column[Any], ...], among: tuple[Column[Any]
         return select(*columns).where(among[0] == any_(arrays[0])), names
     keys = select(*(func.unnest(array) for array in arrays))
     return select(*columns).where(tuple_(*among).in_(keys)), names
+
+
+@cache
+def _find_by_arrays(among: tuple[Column[Any], ...]) -> tuple[Any, list[str]]:
+    names = [f"key_{place}" for place in range(len(among))]
+    arrays = [_array(column, name) for column, name in zip(among, names, strict=True)]
+    wanted = func.unnest(*arrays).table_valued(*_named(among), name="wanted").render_derived()
+    return _equalled(among, wanted.c), names
 
 
 @cache

@@ -10,7 +10,9 @@ from redis.asyncio.connection import parse_url
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from shared.contract import MAX_CANDIDATES
 from shared.database import POOLER, TRANSACTION
+from shared.limits import MAX_JSON_DEPTH, MAX_NUMBER_DIGITS, MAX_TEXT_CHARS, Limits
 from shared.rates import Rate
 from shared.redis import SENTINEL_SCHEME, read_sentinel_url
 
@@ -101,7 +103,28 @@ class Settings(BaseSettings):
     """Jobs waiting in the queue, past which a submit is answered with 503."""
     max_connections: int = Field(10_000, ge=1)
     """Connections at a time, past which a request is answered with 503 and its connection closed."""
+
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
+    """The body of an add."""
+    max_line_bytes: int = Field(1024 * 1024, ge=1024)
+    """A line of a bulk, which as a whole has no limit."""
+    max_candidates: int = Field(MAX_CANDIDATES, ge=1, le=MAX_CANDIDATES)
+    max_json_depth: int = Field(MAX_JSON_DEPTH, ge=1, le=MAX_JSON_DEPTH)
+    max_text_chars: int = Field(100_000, ge=1, le=MAX_TEXT_CHARS)
+    """Code points of any text, whatever its column would take."""
+    max_number_digits: int = Field(MAX_NUMBER_DIGITS, ge=1, le=MAX_NUMBER_DIGITS)
+    """Digits of an exact number, written out without an exponent."""
+    max_url_bytes: int = Field(8 * 1024, ge=256, le=64 * 1024)
+    """Path and query together."""
+    max_header_bytes: int = Field(32 * 1024, ge=1024, le=1024 * 1024)
+    """All header fields of a request together, names and values."""
+    max_headers: int = Field(100, ge=10, le=1000)
+    header_timeout_s: float = Field(10.0, gt=0, le=600)
+    """How long a request may take to send its headers, from the connection's or the request's first moment."""
+    body_timeout_s: float = Field(30.0, gt=0, le=600)
+    """How long the body of an add may take; how long a bulk may send nothing."""
+    max_waits: int = Field(1000, ge=0)
+    """Requests that may wait at a time in this process; one more is answered at once, with the job as it stands."""
     max_wait_s: float = Field(30.0, ge=0, le=600)
     """The longest that `Prefer: wait` may hold a request."""
     max_event_streams: int = Field(1000, ge=0)
@@ -140,6 +163,16 @@ class Settings(BaseSettings):
                 for e in error.errors(include_input=False)
             )
             raise SettingsError(wrong) from None
+
+    @property
+    def limits(self) -> Limits:
+        """What one add may bring."""
+        return Limits(
+            candidates=self.max_candidates,
+            json_depth=self.max_json_depth,
+            text_chars=self.max_text_chars,
+            number_digits=self.max_number_digits,
+        )
 
     @property
     def embedded_database_url(self) -> str:

@@ -20,7 +20,7 @@ from shared.contract import Job, Row
 from shared.database import Sessions
 from shared.points import Point, reached
 from shared.receipts import Receipt, read_receipts, write_receipts
-from shared.rows import Key, insert_unless_taken, select_among
+from shared.rows import Key, find_among, insert_unless_taken, select_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class _Superseded(Exception):  # noqa: N818
     """Another writer ended one of the jobs in the meantime: what this round inserted must not stay."""
 
 
+class KeyChanged(Exception):  # noqa: N818
+    """A trigger, say, wrote another key than it was given: whose row it is, only a job that claims alone can tell."""
+
+
 async def claim(
     sessions: Sessions, collection: Collection, wishes: Iterable[Wish], *, tries: int, fresh: bool = False
 ) -> dict[UUID, Receipt]:
@@ -62,11 +66,14 @@ async def claim(
     A job that already had one keeps it. With `fresh` jobs, which are expected to have none, the first round does
     not ask: should one have a receipt after all, writing another tells it, and the round is rolled back.
 
-    Raises whatever the database raises; then the round it came from is rolled back, and jobs of earlier rounds
-    keep their receipts.
+    Raises whatever the database raises, and `KeyChanged`; then the round it came from is rolled back, and jobs of
+    earlier rounds keep their receipts.
     """
-    # A job may stand in two batches that are claimed together; the first counts.
-    undecided = list({wish.job.id: wish for wish in reversed(list(wishes))}.values())[::-1]
+    # A job may stand in two batches that are claimed together; its first place counts.
+    firsts: dict[UUID, Wish] = {}
+    for wish in wishes:
+        firsts.setdefault(wish.job.id, wish)
+    undecided = [*firsts.values()]
     ended: dict[UUID, Receipt] = {}
     lost: set[Key] = set()
     while undecided:
@@ -94,7 +101,7 @@ async def _round(
     tries: int,
 ) -> tuple[dict[UUID, Receipt], set[Key]]:
     open_wishes = [wish for wish in wishes if wish.job.id not in known]
-    taken = lost | await _taken(session, collection, open_wishes)
+    taken = lost | await _taken(session, collection, open_wishes, as_wanted=bool(lost))
     picks, empty_handed = plan(open_wishes, taken)
     won = await _insert(session, collection, picks)
     receipts = [Receipt.exhausted(wish.job, collection.name, tries=tries) for wish in empty_handed]
@@ -129,14 +136,23 @@ def plan(wishes: Iterable[Wish], taken: set[Key]) -> tuple[list[Pick], list[Wish
     return sorted(picks, key=lambda p: p.key), empty_handed
 
 
-async def _taken(session: AsyncSession, collection: Collection, wishes: Iterable[Wish]) -> set[Key]:
+async def _taken(session: AsyncSession, collection: Collection, wishes: Iterable[Wish], *, as_wanted: bool) -> set[Key]:
+    """The keys of `wishes` that are taken: as the database holds them, or, which costs more, as they are wanted.
+
+    The two differ where a collation takes texts as equal that Python does not, such as Max and MAX.
+    """
     columns = [collection.table.c[name] for name in collection.key]
     wanted = list({key: None for wish in wishes for key in wish.keys})
+    if as_wanted:
+        return {tuple(row) for row in await find_among(session, columns, wanted)}
     return {tuple(row) for row in await select_among(session, columns, columns, wanted)}
 
 
 async def _insert(session: AsyncSession, collection: Collection, picks: Sequence[Pick]) -> dict[Key, Row]:
-    """Insert the picks in the order of their keys and return, by key, the rows of those that found it free."""
+    """Insert the picks in the order of their keys and return, by key, the rows of those that found it free.
+
+    Raises `KeyChanged` where that cannot be told, because the database made another key of one.
+    """
     names = [str(column.name) for column in collection.table.columns]
     won: dict[Key, Row] = {}
     # One statement takes one set of columns; neighbours with the same set go together and the order stays.
@@ -145,4 +161,8 @@ async def _insert(session: AsyncSession, collection: Collection, picks: Sequence
         for values in await insert_unless_taken(session, collection.table, collection.key, rows, names):
             row = dict(zip(names, values, strict=True))
             won[collection.keys_of([row])[0]] = collection.to_json(row)
-    return won
+    if won.keys() <= {pick.key for pick in picks}:
+        return won
+    if len(picks) > 1:
+        raise KeyChanged
+    return dict(zip([pick.key for pick in picks], won.values(), strict=True))

@@ -19,6 +19,8 @@ T = TypeVar("T")
 FORM = "application/x-www-form-urlencoded"
 MAX_FIELDS = 20
 MAX_FORM = 16 * 1024
+FORM_TIMEOUT_S = 30.0
+"""How long a form may take to come."""
 """Bytes of a form that carries no add."""
 
 _INNER = re.compile(r"/(ui/[\w/-]*(\?[\w=&%.:+-]*)?)?")
@@ -61,7 +63,7 @@ async def read_fields(request: Request, limit: int) -> list[tuple[str, str]]:
     """The fields of a form, in their order."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
         raise refuse(Kind.MEDIA, f"send the form as {FORM}")
-    body = await read_body(request, limit)
+    body = await read_body(request, limit, FORM_TIMEOUT_S)
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:

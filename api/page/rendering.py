@@ -105,7 +105,8 @@ class Pages:
         request = Request(scope)
         if error.problem.kind is not Kind.UNAUTHORIZED or not wants_html(request):
             return self.show_problem(request, error)
-        wanted = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
+        path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+        wanted = f"{path}?{query}" if query else path
         login = f"/ui/login?{urlencode({'next': wanted})}" if request.method == "GET" else "/ui/login"
         if "hx-request" in request.headers:
             return Response(None, HTTPStatus.UNAUTHORIZED, {"HX-Redirect": "/ui/login"})

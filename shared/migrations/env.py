@@ -9,6 +9,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Base.metadata,
     version_table=VERSION_TABLE,
+    transaction_per_migration=True,  # an index that is built beside the writers ends a transaction
     render_as_batch=True,  # SQLite alters a table by copying it
 )
 with context.begin_transaction():

@@ -19,7 +19,8 @@ from tests.benchmarks.servers import ground
 from tests.benchmarks.stage import LostOrDoubled, TooSlow
 
 MEASURES = (
-    "drain", "http", "submit", "bulk", "taken", "latency", "idle", "depth", "workers", "memory", "bounds", "waiting",
+    "drain", "http", "submit", "bulk", "taken", "latency", "idle", "depth", "workers", "memory", "pruning", "bounds",
+    "waiting",
 )  # fmt: skip
 
 

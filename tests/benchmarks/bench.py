@@ -29,6 +29,7 @@ class Scale:
     memory_adds: int
     memory_more_adds: int
     bound_inserts: int
+    old_receipts: int
     waiting_callers: int
 
 
@@ -47,6 +48,7 @@ FULL = Scale(
     memory_adds=10_000,
     memory_more_adds=1_000_000,
     bound_inserts=20_000,
+    old_receipts=1_000_000,
     waiting_callers=1_000,
 )
 
@@ -65,6 +67,7 @@ QUICK = Scale(
     memory_adds=300,
     memory_more_adds=600,
     bound_inserts=500,
+    old_receipts=20_000,
     waiting_callers=100,
 )
 

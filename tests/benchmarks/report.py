@@ -33,6 +33,7 @@ MEANING = {
     "depth": "`drain` with very many adds waiting, of which the first few thousand are measured, against few waiting.",
     "workers": "`drain` by several worker processes on one queue, and the Redis commands that each add costs.",
     "memory": "The highest resident memory of one api and one worker, after some adds by HTTP and after very many.",
+    "pruning": "Adds at a steady pace, without and beside a `dibs prune` of very many old receipts.",
     "bounds": "What the database, the driver and the web framework would allow, with nothing of dibs around them.",
 }
 

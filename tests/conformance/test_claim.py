@@ -108,6 +108,14 @@ async def test_a_job_twice_in_one_batch_gets_one_row(database: Database) -> None
     assert await names_of(database) == ["Max"]
 
 
+async def test_a_job_twice_in_one_batch_keeps_its_first_place(database: Database) -> None:
+    job, other = make_job(ANIMALS, ["Max"]), make_job(ANIMALS, ["Max"])
+
+    first, second, third = await claimed(database, [job, other, job])
+
+    assert (first.status, second.status, third) == (Status.SUCCEEDED, Status.EXHAUSTED, first)
+
+
 async def test_the_same_handle_is_free_at_another_tenant(database: Database) -> None:
     await add_tenants(database, "acme", "globex")
     jobs = [

@@ -56,7 +56,7 @@ async def test_bad_lines_are_told_by_their_number_and_stop_nothing(database: Dat
     body = (
         b'{"candidates": ["a"]}\nno json\n{"candidates": [""], "x": 1}\n\n' + b"x" * 3000 + b'\n{"candidates": ["b"]}'
     )
-    async with serving(database, fake_queue, max_body_bytes=2000) as client, working(database, fake_queue):
+    async with serving(database, fake_queue, max_line_bytes=2000) as client, working(database, fake_queue):
         bulk = (await client.post("/bulk/animals", content=body, headers=NDJSON)).json()
         await drained(fake_queue)
         outcomes = await results(client, bulk)
@@ -154,6 +154,16 @@ async def test_a_queue_that_stays_full_ends_the_bulk_with_what_was_taken_in(
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/queue-full")
     assert int(answer.headers["retry-after"]) > 0
     assert await fake_queue.depth() == 500
+
+
+async def test_a_bulk_has_no_more_lines_than_can_be_counted(
+    sqlite_database: Database, fake_queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_door, "MAX_LINES", 3)
+    async with serving(sqlite_database, fake_queue) as client:
+        assert (await client.post("/bulk/animals", content=lines("abc"), headers=NDJSON)).status_code == 202
+        answer = await client.post("/bulk/animals", content=lines("abcd"), headers=NDJSON)
+    assert (answer.status_code, answer.json()["type"]) == (413, "/problems/too-large")
 
 
 async def test_what_is_no_bulk_is_told_so(sqlite_database: Database, fake_queue: Queue) -> None:

@@ -23,7 +23,7 @@ async def test_the_collections_say_what_they_take(client: httpx.AsyncClient) -> 
     assert found["handles"]["key"] == ["tenant", "handle"]
     assert "tenants" not in found
     columns = found["handles"]["add_schema"]["$defs"]["handles_row"]["properties"]
-    assert columns["handle"] == {"maxLength": 40, "title": "Handle", "type": "string"}
+    assert columns["handle"] == {"maxLength": 40, "pattern": r"^[^\u0000]*$", "title": "Handle", "type": "string"}
     assert "id" not in columns
 
 

@@ -93,6 +93,13 @@ async def test_nothing_else_is_there(sqlite_database: Database, fake_queue: Queu
         assert answer.headers["allow"] == "POST"
 
 
+async def test_a_405_names_every_method_of_the_address(sqlite_database: Database, fake_queue: Queue) -> None:
+    job = "01920000-0000-7000-8000-000000000000"
+    async with serving(sqlite_database, fake_queue) as client:
+        answers = [await client.put(path) for path in (f"/jobs/{job}", f"/bulk/{job}", "/bulk/animals", "/add/animals")]
+    assert [answer.headers["allow"] for answer in answers] == ["DELETE, GET", "GET", "POST", "POST"]
+
+
 async def test_a_full_queue_is_a_503_and_takes_nothing_in(sqlite_database: Database, fake_queue: Queue) -> None:
     fake_queue.limit = 2
     async with serving(sqlite_database, fake_queue) as client:

@@ -8,6 +8,7 @@ from typing import Any
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from dibs.entrance import address_of, bound
+from dibs.http_protocol import Bounds
 from dibs.http_server import answering
 from dibs.signals import Stop
 from shared.contract import Job
@@ -15,7 +16,7 @@ from shared.database import Database, open_database
 from shared.problems import Kind, problem
 from shared.queue import Queue
 from shared.receipts import Receipt, write_receipts
-from tests.build import ANIMALS, make_fake_redis, make_job
+from tests.build import ANIMALS, make_fake_redis, make_job, make_settings
 from tests.serving import make_test_app
 
 PHONE = {"width": 390, "height": 844}
@@ -58,7 +59,9 @@ async def opened_site(database_url: str, **settings: Any) -> AsyncIterator[Site]
     try:
         app = make_test_app(database, queue, **settings)
         with bound("127.0.0.1", 0) as listener:
-            async with answering(app, listener, Stop(60), grace_s=STOP_S, drain_s=0, max_connections=1000):
+            bounds = Bounds.of(make_settings())
+            stop = Stop(60)
+            async with answering(app, listener, stop, bounds=bounds, grace_s=STOP_S, drain_s=0, max_connections=1000):
                 yield Site(address_of(listener), database, queue)
     finally:
         await redis.aclose(close_connection_pool=True)

@@ -34,4 +34,6 @@ def test_keys_of_different_callers_are_different() -> None:
 def test_only_an_id_is_read_as_one() -> None:
     made = new_id()
     assert as_id(str(made)) == made
-    assert [as_id(text) for text in ("", "x", str(made)[:-1], "animals")] == [None] * 4
+    assert as_id(str(made).upper()) == made
+    others = ("", "x", str(made)[:-1], "animals", made.hex, made.urn, f"{{{made}}}", f"{made}\n", f"0x{made.hex[2:]}")
+    assert [as_id(text) for text in others] == [None] * len(others)

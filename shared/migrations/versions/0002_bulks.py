@@ -3,24 +3,18 @@
 import sqlalchemy as sa
 from alembic import op
 
+from shared.online import add_column, create_index
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-IS_OF_A_BULK = sa.text("bulk IS NOT NULL")
-
 
 def upgrade() -> None:
-    op.add_column("receipts", sa.Column("bulk", sa.Uuid(), nullable=True))
-    op.add_column("receipts", sa.Column("line", sa.Integer(), nullable=True))
-    op.create_index(
-        "ix_receipts_bulk_line",
-        "receipts",
-        ["bulk", "line"],
-        postgresql_where=IS_OF_A_BULK,
-        sqlite_where=IS_OF_A_BULK,
-    )
+    add_column("receipts", sa.Column("bulk", sa.Uuid(), nullable=True))
+    add_column("receipts", sa.Column("line", sa.Integer(), nullable=True))
+    create_index("ix_receipts_bulk_line", "receipts", ["bulk", "line"], where="bulk IS NOT NULL")
 
 
 def downgrade() -> None:

@@ -3,33 +3,22 @@
 import sqlalchemy as sa
 from alembic import op
 
+from shared.online import add_column, create_index
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-NOT_SUCCEEDED = sa.text("status <> 'succeeded'")
-OF_A_CALLER = sa.text("caller <> ''")
-
 
 def upgrade() -> None:
-    op.add_column("receipts", sa.Column("caller", sa.String(64), nullable=False, server_default=""))
-    op.add_column("receipts", sa.Column("content", sa.JSON(), nullable=True))
-    op.add_column("receipts", sa.Column("retry_of", sa.Uuid(), nullable=True))
-    op.create_index(
-        "ix_receipts_status_finished_at_id",
-        "receipts",
-        ["status", "finished_at", "id"],
-        postgresql_where=NOT_SUCCEEDED,
-        sqlite_where=NOT_SUCCEEDED,
-    )
-    op.create_index(
-        "ix_receipts_caller_finished_at_id",
-        "receipts",
-        ["caller", "finished_at", "id"],
-        postgresql_where=OF_A_CALLER,
-        sqlite_where=OF_A_CALLER,
-    )
+    caller = sa.Column("caller", sa.String(64), nullable=False, server_default="")
+    add_column("receipts", caller)
+    add_column("receipts", sa.Column("content", sa.JSON(), nullable=True))
+    add_column("receipts", sa.Column("retry_of", sa.Uuid(), nullable=True))
+    for column, where in (("status", "status <> 'succeeded'"), ("caller", "caller <> ''")):
+        name = f"ix_receipts_{column}_finished_at_id"
+        create_index(name, "receipts", [column, "finished_at", "id"], where=where)
 
 
 def downgrade() -> None:

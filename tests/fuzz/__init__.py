@@ -1,0 +1,1 @@
+"""The whole OpenAPI under whatever schemathesis thinks of."""

@@ -1,0 +1,54 @@
+"""One run of schemathesis against a server that answers, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Fuzzed:
+    """What came of it: how many requests were made, on how many operations, and all that was said."""
+
+    exit_code: int
+    cases: int
+    operations: int
+    said: str
+
+
+def fuzz(
+    url: str,
+    directory: Path,
+    *,
+    examples: int,
+    phases: str = "examples,coverage,fuzzing,stateful",
+    headers: Mapping[str, str] | None = None,
+    expected_statuses: tuple[int, ...] = (),
+    timeout_s: float = 900,
+) -> Fuzzed:
+    """Fuzz every operation at `url` with every check on, `examples` times each.
+
+    `headers` go with every request; with `expected_statuses` every answer but those on health must be one of them.
+    """
+    report = directory / "report.json"
+    options = [option for name, value in (headers or {}).items() for option in ("-H", f"{name}: {value}")]
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run",
+            f"{url}/openapi.json", f"--max-examples={examples}", f"--phases={phases}",
+            "--generation-database=none", "--no-color",
+            f"--report-json-path={report}", *options,
+        ],
+        env={**os.environ, "FUZZ_EXPECTED_STATUSES": ",".join(map(str, expected_statuses))},
+        cwd=HERE.parents[1], capture_output=True, text=True, timeout=timeout_s, check=False,
+    )  # fmt: skip
+    told: dict[str, Any] = orjson.loads(report.read_bytes()) if report.exists() else {}
+    cases, operations = told.get("test_cases", {}), told.get("operations", {})
+    return Fuzzed(done.returncode, cases.get("generated", 0), operations.get("tested", 0), done.stdout + done.stderr)

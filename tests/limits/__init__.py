@@ -1,0 +1,1 @@
+"""Limits: at each, one past it, and the clear error."""
