@@ -63,7 +63,7 @@ class Entrance:
         self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._arriving: set[asyncio.Task[object]] = set()
-        self._is_open = False
+        self.is_open = False
 
     def open(self, make_protocol: MakeProtocol) -> None:
         """Listen, and give each connection a protocol; raises `StartError`."""
@@ -74,7 +74,7 @@ class Entrance:
         except OSError as error:
             host, port = self._listener.getsockname()[:2]
             raise _cannot_listen(host, port, error) from None
-        self._is_open = True
+        self.is_open = True
         self._watch()
 
     def close(self) -> None:
@@ -83,9 +83,9 @@ class Entrance:
         A connection that is established after the last look at the queue and before the close is reset by the
         kernel; nothing lies between the two.
         """
-        if not self._is_open:
+        if not self.is_open:
             return
-        self._is_open = False
+        self.is_open = False
         self._loop.remove_reader(self._listener)
         late: list[socket.socket] = []
         with suppress(OSError):
@@ -96,7 +96,7 @@ class Entrance:
             self._let_in(connection)
 
     def _watch(self) -> None:
-        if self._is_open:
+        if self.is_open:
             self._loop.add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:

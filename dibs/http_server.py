@@ -59,6 +59,8 @@ class _Server(uvicorn.Server):
         last = (b"connection", b"close")
         self.config.encoded_headers.append(last)
         self.server_state.default_headers = [*self.server_state.default_headers, last]
+        if not self._entrance.is_open:
+            return
         if drain_s:
             await asyncio.sleep(drain_s)
         self._entrance.close()

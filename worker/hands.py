@@ -98,7 +98,7 @@ class Hands:
             return await self._refuse(first.batch)
         jobs = [job for delivery in deliveries if delivery.content is not None for job in delivery.content.jobs]
         if first.deaths:
-            log.warning("%s: taken up again, %d workers went away under it", _named(batches), first.deaths)
+            log.warning("%s: taken up again; workers that went away under it: %d", _named(batches), first.deaths)
             if len(jobs) > 1 and together(first, self.max_deaths) == 1:
                 log.error("%s: its jobs go on one by one", _named(batches))
                 await self.queue.scatter(first.content)
