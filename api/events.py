@@ -21,6 +21,12 @@ from shared.problems import Kind
 
 MEDIA_TYPE = "text/event-stream"
 
+EVENT = {
+    "description": "One event of the stream; `data` is the job as `GET /jobs/{id}` shows it.",
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("event", "id", "data")},
+}
+
 HEARTBEAT_S = 15.0
 RECONNECT_MS = 1000
 
@@ -69,7 +75,7 @@ def install(app: FastAPI, door: Door) -> None:
         response_class=StreamingResponse,
         responses={
             200: {
-                "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
+                "content": {MEDIA_TYPE: {"schema": EVENT}},
                 "description": "The events",
                 "headers": headers("Cache-Control"),
             },

@@ -68,7 +68,7 @@ def _not_null(schema: dict[str, Any]) -> None:
 
 def _cursor_schema(schema: dict[str, Any]) -> None:
     _not_null(schema)
-    schema["format"] = "cursor"
+    schema |= {"format": "cursor", "minLength": 1}
 
 
 class PageFilter(BaseModel):

@@ -56,7 +56,7 @@ def install(app: FastAPI, door: Door) -> None:
     @needs(Scope.READ)
     async def rows(
         collection: Annotated[str, Path(json_schema_extra={"enum": sorted(door.collections)})],
-        cursor: Annotated[str | None, Query(json_schema_extra={"format": "cursor"})] = None,
+        cursor: Annotated[str | None, Query(json_schema_extra={"format": "cursor", "minLength": 1})] = None,
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     ) -> Page:
         chosen = door.collection(collection)

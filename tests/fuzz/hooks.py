@@ -11,6 +11,7 @@ import orjson
 import schemathesis
 from hypothesis import strategies as st
 
+from api.bulk_door import MAX_LINES
 from api.requests import KEY_HEADER, NDJSON
 from shared.contract import MAX_KEY_LENGTH
 from tests.build import COLLECTIONS
@@ -42,14 +43,45 @@ def _json(value: Any) -> bytes:
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
     """Make what fits the schema fit what a schema cannot say; what does not fit it is left as it is."""
-    key = (case.headers or {}).get(KEY)
+    headers, query = case.headers, case.query
+    key = (headers or {}).get(KEY)
     if isinstance(key, str) and len(key) <= MAX_KEY_LENGTH and re.fullmatch(KEY_HEADER["schema"]["pattern"], key):
         # One that was used for another add is rightly refused.
-        case.headers[KEY] = f"{uuid4().hex}{key[32:]}"
-    collection = COLLECTIONS.get((case.path_parameters or {}).get("collection", ""))
-    if collection is not None and (name := _of_one_column((case.query or {}).get("cursor"))) is not None:
+        headers[KEY] = f"{uuid4().hex}{key[32:]}"
+    if not query:
+        return
+    if case.operation.path == "/bulk/{collection}":
+        _of_a_first_part(case)
+    elif case.operation.path in {"/jobs", "/jobs/retry"}:
+        _of_one_list(query, LISTED if case.operation.path == "/jobs" else RETRYABLE)
+    collection = COLLECTIONS.get(str((case.path_parameters or {}).get("collection")))
+    if collection is not None and (name := _of_one_column(query.get("cursor"))) is not None:
         # A cursor is of one collection, with as many columns as its key.
-        case.query["cursor"] = _cursor(*[name] * len(collection.key))
+        query["cursor"] = _cursor(*[name] * len(collection.key))
+
+
+def _of_a_first_part(case: Any) -> None:
+    """A part of a bulk needs a key, and must follow on what was taken in; under a key of its own that is nothing."""
+    if str(case.query.get("after", "0")).isdecimal() and int(case.query.get("after", 0)) <= MAX_LINES:
+        if "after" in case.query:
+            case.query["after"] = 0
+        if str(case.query.get("more", "")).lower() in {"true", "1"} and KEY not in (case.headers or {}):
+            case.headers = {**(case.headers or {}), KEY: uuid4().hex}
+
+
+LISTED = {"succeeded", "exhausted", "failed", "cancelled"}
+RETRYABLE = LISTED - {"succeeded"}
+WAITING = {"queued", "running", "retrying"}
+
+
+def _of_one_list(query: dict[str, Any], ended: set[str]) -> None:
+    """Jobs that wait and jobs that ended are two lists, with cursors of their own; only the ended have a time."""
+    asked = query.get("status")
+    statuses = asked if isinstance(asked, list) else [] if asked is None else [asked]
+    if all(str(status) in LISTED | WAITING for status in statuses) and not all(s in ended for s in statuses):
+        query["status"] = [status for status in statuses if status in ended] or [*ended][:1]
+    if _of_one_column(query.get("cursor")) is not None:
+        query["cursor"] = _cursor("ended", "2026-01-01T00:00:00Z", str(uuid4()))
 
 
 def _of_one_column(cursor: object) -> str | None:
@@ -65,7 +97,7 @@ if expected := os.environ.get("FUZZ_EXPECTED_STATUSES"):
 
     @schemathesis.check
     def only_expected_statuses(_context: Any, response: Any, case: Any) -> None:
-        """Of a server that is to refuse everything, such as one with keys on that is sent none."""
-        assert response.status_code in allowed or case.operation.path.startswith("/health/"), (
+        """Of a server that is to refuse everything that needs a key, such as one with keys on that is sent none."""
+        assert response.status_code in allowed or case.operation.path.startswith(("/health/", "/problems")), (
             f"{response.status_code} is none of {expected}"
         )

@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+CONFIG = Path(__file__).with_name("schemathesis.toml")
 
 
 @dataclass(frozen=True)
@@ -29,25 +30,33 @@ def fuzz(
     *,
     examples: int,
     phases: str = "examples,coverage,fuzzing,stateful",
+    key: str = "",
     headers: Mapping[str, str] | None = None,
     expected_statuses: tuple[int, ...] = (),
+    without: tuple[str, ...] = (),
+    schema: Path | None = None,
     timeout_s: float = 900,
 ) -> Fuzzed:
     """Fuzz every operation at `url` with every check on, `examples` times each.
 
-    `headers` go with every request; with `expected_statuses` every answer but those on health must be one of them.
+    With an API `key` it goes with every request that is to be let in, and is left out where that is tried.
+    `schema` is read in place of the server's own. Checks in `without` are left out. `headers` go with every request;
+    with `expected_statuses` every answer must be one of them, but those on what is for everybody.
     """
+    config = directory / "schemathesis.toml"
+    config.write_text(CONFIG.read_text() + (f'\n[auth.openapi.key]\nbearer = "{key}"\n' if key else ""))
     report = directory / "report.json"
     options = [option for name, value in (headers or {}).items() for option in ("-H", f"{name}: {value}")]
     done = subprocess.run(
         [
-            sys.executable, "-m", "schemathesis.cli", "--config-file", str(HERE / "schemathesis.toml"), "run",
-            f"{url}/openapi.json", f"--max-examples={examples}", f"--phases={phases}",
+            sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run",
+            str(schema or f"{url}/openapi.json"), f"--url={url}", f"--max-examples={examples}", f"--phases={phases}",
             "--generation-database=none", "--no-color",
             f"--report-json-path={report}", *options,
+            *([f"--exclude-checks={','.join(without)}"] if without else []),
         ],
         env={**os.environ, "FUZZ_EXPECTED_STATUSES": ",".join(map(str, expected_statuses))},
-        cwd=HERE.parents[1], capture_output=True, text=True, timeout=timeout_s, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=timeout_s, check=False,
     )  # fmt: skip
     told: dict[str, Any] = orjson.loads(report.read_bytes()) if report.exists() else {}
     cases, operations = told.get("test_cases", {}), told.get("operations", {})
