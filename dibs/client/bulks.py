@@ -22,8 +22,13 @@ from shared.contract import JobView
 
 PART = 1000
 """Lines that are sent at a time, at most,"""
+FIRST_PART = 100
+"""and at first: a server may take no more than some a second from this caller, and holds the others back."""
 PART_BYTES = 512 * 1024
-"""and how many bytes of them, but for the last line."""
+"""How many bytes are sent at a time, but for the last line."""
+QUICK_S = 1.0
+SLOW_S = 4.0
+"""An answer that is quicker, or slower, changes how many lines are sent next."""
 PAGE = 500
 """Outcomes that are read at a time."""
 AHEAD = 10_000
@@ -49,16 +54,19 @@ def add_many(
     """
     key = key or uuid4().hex
     source = yield Open(stream)
+    pace = Pace()
     sent = given = 0
     ended = False
     bulk: Bulk | None = None
     due_since = asking.clock()
     while not ended or given < sent:
         if not ended and sent - given < AHEAD:
-            part = Part(sent)
+            part = Part(sent, pace.lines)
             ended = yield Draw(source, part.take, is_patient=given == sent)
             if part.lines or (ended and sent):
+                begun = asking.clock()
                 bulk = yield from send(asking, to, key, part.lines, after=sent, more=not ended)
+                pace.took(asking.clock() - begun)
             due_since = asking.clock() if given == sent else due_since
             sent += len(part.lines)
             if part.is_full and not ended:
@@ -75,17 +83,31 @@ def add_many(
             yield Give(end_of(view))
 
 
-class Part:
-    """The lines that follow on line `after`, until there are enough of them to be sent."""
+class Pace:
+    """How many lines to send at a time, so that each answer comes within some seconds."""
 
-    def __init__(self, after: int) -> None:
+    def __init__(self) -> None:
+        self.lines = FIRST_PART
+
+    def took(self, seconds: float) -> None:
+        if seconds > SLOW_S:
+            self.lines = max(1, self.lines // 2)
+        elif seconds < QUICK_S:
+            self.lines = min(PART, self.lines * 2)
+
+
+class Part:
+    """The lines that follow on line `after`, until there are `most` of them, or enough bytes."""
+
+    def __init__(self, after: int, most: int = PART) -> None:
         self.lines: list[bytes] = []
         self._after = after
+        self._most = most
         self._size = 0
 
     @property
     def is_full(self) -> bool:
-        return len(self.lines) >= PART or self._size >= PART_BYTES
+        return len(self.lines) >= self._most or self._size >= PART_BYTES
 
     def take(self, wish: requests.Wish) -> bool:
         """Add `wish`, and say whether there is room for more; raises `Unsendable`."""

@@ -82,11 +82,14 @@ class Upload:
     def send(self, read: Read, check: Callable[[], None]) -> None:
         """Send what was not taken in yet; `check` is asked before each part whether the records are still the same."""
         left = islice(read(), self.bulk.lines, None)
+        pace = bulks.Pace()
         while not self.bulk.complete:
-            part = _part(left, self.bulk.lines)
-            check()
             after = self.bulk.lines
+            part = _part(left, after, pace.lines)
+            check()
+            begun = time.monotonic()
             self.bulk = self._send(part.lines, after=after, more=after + len(part.lines) < self._content.records)
+            pace.took(time.monotonic() - begun)
             self._look()
 
     def wait(self) -> None:
@@ -123,8 +126,8 @@ class Upload:
         return Counter({status: count for status, count in counts.items() if status in OUTCOMES})
 
 
-def _part(left: Iterator[Record], after: int) -> bulks.Part:
-    part = bulks.Part(after)
+def _part(left: Iterator[Record], after: int, most: int) -> bulks.Part:
+    part = bulks.Part(after, most)
     for record in left:
         if not part.take_line(record.add):
             break

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import dibs
 from dibs import Add, Dibs, DibsSync, Exhausted, Failed, Refused, Succeeded, TimedOut, Unreachable
 from dibs.client import bulks
 from dibs.client.connecting import KEEP_ALIVE_S
-from tests.face.processes import Running, data_directory, held_back, names_in, serve
+from tests.face.processes import Running, data_directory, held_back, names_in, run, serve
 
 SURFACE = {
     "Add", "Cancelled", "Candidate", "Collection", "Dibs", "DibsError", "DibsSync", "Exhausted", "Failed", "Garbled",
@@ -253,6 +254,17 @@ def test_a_server_that_is_killed_and_started_again_in_the_middle(data_dir: Path,
             running.kill()
     assert [o.row["name"] for o in outcomes if isinstance(o, Succeeded)] == many
     assert names_in(data_dir / "dibs.db") == many
+
+
+def test_a_caller_who_may_not_add_more_a_second_is_slowed_down(data_dir: Path) -> None:
+    made = run("keys", "create", "slow", "--rate", "100/second", DIBS_DATA_DIR=str(data_dir))
+    many = [f"n{number:03}" for number in range(350)]
+    with serve(data_dir) as running, DibsSync(running.url, key=made.stdout.strip()) as client:
+        begun = time.monotonic()
+        outcomes = list(client.add_many(many))
+        took_s = time.monotonic() - begun
+    assert [o.row["name"] for o in outcomes if isinstance(o, Succeeded)] == many
+    assert took_s > 2, "it is not held to its rate"
 
 
 async def test_nobody_there() -> None:

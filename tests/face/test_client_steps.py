@@ -296,3 +296,15 @@ def test_a_part_of_a_bulk_has_an_end() -> None:
     assert [part.take("x" * 200_000) for _ in range(3)] == [True, True, False]
     part = bulks.Part(0)
     assert sum(1 for number in range(bulks.PART) if part.take(number)) == bulks.PART - 1
+
+
+def test_a_slow_server_is_sent_less_at_a_time() -> None:
+    pace = bulks.Pace()
+    for _ in range(5):
+        pace.took(0.1)
+    assert pace.lines == bulks.PART
+    pace.took(2.0)
+    assert pace.lines == bulks.PART
+    for _ in range(20):
+        pace.took(10.0)
+    assert pace.lines == 1
