@@ -7,7 +7,6 @@ lines and one page of the outcomes, however long the stream is.
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from itertools import takewhile
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +14,7 @@ from uuid import UUID, uuid4
 from dibs.client import calls, requests
 from dibs.client.answers import Bulk
 from dibs.client.asking import Asking, check
-from dibs.client.errors import Garbled, TimedOut, Unreachable
+from dibs.client.errors import Garbled, TimedOut
 from dibs.client.outcomes import Outcome, end_of
 from dibs.client.steps import Draw, Give, Gives, Open, Pause, Steps, Stream
 from shared.contract import JobView
@@ -146,8 +145,7 @@ def _due(asking: Asking[Any], bulk: Bulk, after: int, limit: int) -> Steps[tuple
     """The jobs that follow on line `after` and have ended, up to the first that has not; and that one."""
     last = yield from results(asking, bulk.id, after=after + limit - 1, limit=1)
     if last and last[0] is not None:
-        with suppress(Unreachable):
-            yield from calls.watch(asking, last[0], timeout=LOOK_S)
+        yield from calls.watch(asking, last[0], timeout=LOOK_S)
     else:
         yield Pause(LOOK_S)
     views = yield from results(asking, bulk.id, after=after, limit=limit)

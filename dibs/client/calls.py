@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -48,8 +47,7 @@ def add(
     left_s = give_up_at - asking.clock()
     if left_s > 0:
         # It was taken in: should anything go wrong with the wait, that is still the answer.
-        with suppress(Unreachable):
-            view = yield from watch(asking, view, timeout=left_s)
+        view, _ = yield from watch(asking, view, timeout=left_s)
     return asking.hold(view)
 
 
@@ -132,13 +130,14 @@ def refresh(asking: Asking[J], held: J) -> Steps[J]:
 def outcome(asking: Asking[J], held: J, *, timeout: float | None = None) -> Steps[Outcome]:
     """Wait until the job has ended, at most `timeout` seconds, and return how.
 
-    While there is time, a server that cannot be reached is asked again. Raises `TimedOut`, or `Unreachable` where
-    nobody answers; the job goes on in either case, and this can be called again.
+    While there is time, a server that cannot be reached is asked again. Raises `TimedOut`, caused by `Unreachable` if
+    nobody answered in the end; the job goes on, and this can be called again.
     """
-    held.view = yield from watch(asking, held.view, timeout=timeout)
-    if not held.view.status.is_outcome:
-        raise TimedOut(f"job {held.view.id} is {held.view.status} after {timeout:g} seconds", held.view)
-    return end_of(held.view)
+    held.view, away = yield from watch(asking, held.view, timeout=timeout)
+    if held.view.status.is_outcome:
+        return end_of(held.view)
+    told = f"job {held.view.id} is {held.view.status} after {timeout:g} seconds"
+    raise TimedOut(told if away is None else f"{told}, as far as is known: {away}", held.view) from away
 
 
 def cancel(asking: Asking[J], held: J) -> Steps[Outcome]:
@@ -157,8 +156,11 @@ def retry(asking: Asking[J], held: J) -> Steps[J]:
     return asking.hold((yield from asking.read(requests.to_retry(held.view.id), JobView)))
 
 
-def watch(asking: Asking[Any], view: JobView, *, timeout: float | None) -> Steps[JobView]:
-    """The job when it has ended, or as it stands after `timeout` seconds; raises `Unreachable` if nobody says."""
+def watch(asking: Asking[Any], view: JobView, *, timeout: float | None) -> Steps[tuple[JobView, Unreachable | None]]:
+    """The job when it has ended, or as it was last seen after `timeout` seconds, with why nobody said more.
+
+    Raises `Unreachable` where there is no timeout.
+    """
     give_up_at = math.inf if timeout is None else asking.clock() + timeout
     away: Unreachable | None = None
     while not view.status.is_outcome and (begun := asking.clock()) < give_up_at:
@@ -175,6 +177,4 @@ def watch(asking: Asking[Any], view: JobView, *, timeout: float | None) -> Steps
         if not view.status.is_outcome and now - begun < max(ask.wait_s, LOOK_AGAIN_S) / 2:
             # The server does not wait that long, or not at all: ask it at a pace that it can stand.
             yield Pause(max(0.0, min(LOOK_AGAIN_S if ask.wait_s else LOOK_SOON_S, give_up_at - now)))
-    if away is not None:
-        raise away
-    return view
+    return view, away

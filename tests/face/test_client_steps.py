@@ -193,9 +193,17 @@ def test_a_wait_outlives_a_server_that_is_away_for_longer_than_the_patience() ->
 
 def test_a_wait_for_a_server_that_stays_away_ends_in_time() -> None:
     talk = Talk(httpx.ConnectError("refused"))
-    with pytest.raises(Unreachable):
+    with pytest.raises(TimedOut, match=r"is queued after 25 seconds, as far as is known: .* refused") as caught:
         talk.run(calls.outcome(talk.asking, HeldHere(view(Status.QUEUED)), timeout=25))
-    assert 20 < talk.now <= 26
+    assert isinstance(caught.value.__cause__, Unreachable)
+    assert talk.now == pytest.approx(25, abs=0.1)
+
+
+def test_without_an_end_it_waits_for_a_server_that_is_away_as_long_as_it_has_patience() -> None:
+    talk = Talk(httpx.ConnectError("refused"))
+    with pytest.raises(Unreachable):
+        talk.run(calls.outcome(talk.asking, HeldHere(view(Status.QUEUED))))
+    assert talk.now <= PATIENCE_S
 
 
 def test_an_add_that_was_taken_in_is_an_answer_whatever_becomes_of_the_wait() -> None:
