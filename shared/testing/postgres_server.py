@@ -77,8 +77,10 @@ def _place() -> str | None:
 
 def _own(directory: Path) -> int:
     """Mark `directory` as ours for as long as this process lives: a lock goes with its process, however that dies."""
-    owner = os.open(directory / OWNER, os.O_RDWR | os.O_CREAT, 0o600)
+    owner = os.open(directory / "unlocked", os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(owner, fcntl.LOCK_EX)
+    # It gets its name once it is locked: whoever sweeps at this moment must not find it free.
+    (directory / "unlocked").rename(directory / OWNER)
     return owner
 
 
