@@ -99,8 +99,6 @@ class FastDatabase:
         assert isinstance(pool, OneConnection)
         connection = pool.connection.dbapi_connection
         assert connection is not None
-        if self._engine.dialect.name == "sqlite":  # asyncpg begins by itself before the first savepoint
-            await greenlet_spawn(_run, connection, "BEGIN")
         pool.in_transaction = connection
         try:
             # Listeners that the test adds are the test's own: on an engine of its own, with the same pool.
@@ -154,7 +152,9 @@ async def _connected(*args: Any, **kwargs: Any) -> Any:
 def _run(connection: Any, statement: str) -> None:
     driver = connection.driver_connection
     if isinstance(driver, aiosqlite.Connection):
-        await_(driver.execute(statement))  # one visit to the driver's thread; a cursor of SQLAlchemy's makes three
+        # One visit to its thread; a cursor of SQLAlchemy's makes three. A script would commit what is open: the first
+        # statements of a test are one, when nothing is.
+        await_(driver.executescript(statement) if ";" in statement else driver.execute(statement))
         return
     cursor = connection.cursor()
     cursor.execute(statement)
@@ -165,12 +165,16 @@ class _Savepoint:
     """What the dialect takes for a transaction: a savepoint, one at a time, inside of the test's transaction."""
 
     def __init__(self) -> None:
+        self._begins = ""
+        self._has_begun = False
         self._is_set = False
         self._is_open = False
 
     def begin(self, connection: DBAPIConnection) -> None:
+        """The first of a test begins the transaction around it as well; asyncpg does that by itself."""
         if not self._is_set:  # one that was rolled back to is still there
-            _run(connection, f"SAVEPOINT {SAVEPOINT}")
+            begins, self._has_begun = "" if self._has_begun else self._begins, True
+            _run(connection, f"{begins}SAVEPOINT {SAVEPOINT}")
         self._is_set = self._is_open = True
 
     def commit(self, connection: DBAPIConnection) -> None:
@@ -184,11 +188,13 @@ class _Savepoint:
             self._is_open = False
 
     def forget(self) -> None:
-        self._is_set = self._is_open = False
+        """The transaction around the test is over."""
+        self._has_begun = self._is_set = self._is_open = False
 
     def take_over(self, engine: Engine) -> None:
         """Stand in for the dialect's own hooks."""
         dialect: Any = engine.dialect
+        self._begins = "BEGIN; " if dialect.name == "sqlite" else ""
         dialect.do_begin, dialect.do_commit, dialect.do_rollback = self.begin, self.commit, self.roll_back
         dialect.set_isolation_level = _refuse_isolation
         event.listen(engine, "handle_error", _outlive_a_cancel)

@@ -59,7 +59,7 @@ def dibs_migrate(request: pytest.FixtureRequest) -> Migrate:
     return create_all(request.getfixturevalue("dibs_metadata"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dibs_engine_options() -> Mapping[str, Any]:
     """Override: what your application gives to `create_async_engine` besides the URL."""
     return {}
@@ -138,7 +138,7 @@ async def dibs_engine(
     """The test's engine. Whatever the code under test commits by it is gone when the test is over.
 
     In the mode "engine" it has a database of its own, and as many connections as the code likes. In the mode "fast"
-    it has one connection of the session's, with a transaction around the test: twenty times quicker, and two
+    it has one connection of the session's, with a transaction around the test: quicker, and two
     sessions at once raise `TwoAtOnce`, which says where both were opened.
     """
     from shared.testing.engines import opened_engine
