@@ -35,8 +35,28 @@ class Backstage:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     async def borrow(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run `coroutine` there and await its end here; a cancel here is a cancel there."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+        """Run `coroutine` there and await its end here. A cancel here is a cancel there, and its end is awaited too:
+        who comes next must not meet a statement that is still being cancelled.
+        """
+        remote: asyncio.Future[T] = asyncio.Future(loop=self.loop)
+        here = asyncio.get_running_loop()
+        ended = here.create_future()
+
+        def start() -> None:
+            nonlocal remote
+            remote = self.loop.create_task(coroutine)
+            remote.add_done_callback(lambda _: here.call_soon_threadsafe(_settle, ended))
+
+        self.loop.call_soon_threadsafe(start)
+        try:
+            await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            self.loop.call_soon_threadsafe(lambda: remote.cancel())  # noqa: PLW0108  # it is another once it has started
+            await ended
+            if not remote.cancelled():
+                remote.exception()  # looked at; the cancel is what counts
+            raise
+        return remote.result()
 
     def close(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -74,6 +94,11 @@ class Elsewhere:
 
     def _wrapped(self, result: Any) -> Any:
         return Elsewhere(self._backstage, result) if isinstance(result, LIVE) else result
+
+
+def _settle(ended: "asyncio.Future[None]") -> None:
+    if not ended.done():  # a second cancel did not wait for it
+        ended.set_result(None)
 
 
 async def _await(awaitable: Awaitable[Any]) -> Any:

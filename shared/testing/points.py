@@ -6,9 +6,10 @@ process has them.
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, get_args
+from uuid import UUID
 from weakref import WeakSet
 
 from sqlalchemy import Engine, event
@@ -16,6 +17,8 @@ from sqlalchemy.exc import MissingGreenlet
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_
 
+from shared.points import Point as DibsPoint
+from shared.points import listening
 from shared.testing.places import place
 
 Point = Literal[
@@ -23,14 +26,18 @@ Point = Literal[
     "before insert", "after insert", "before update", "after update",
     "before delete", "after delete", "before select", "after select",
 ]  # fmt: skip
-"""Points of a session, and of the statements of any connection."""
+"""Points of a session, and of the statements of any connection. dibs's own are in `shared.points`."""
+
+AnyPoint = Point | DibsPoint
+Action = Callable[[], Coroutine[Any, Any, None] | None]
 
 SESSION_POINTS: tuple[Point, ...] = get_args(Point)[:5]
 
 
-class Killed(BaseException):
+class Killed(GeneratorExit):
     """The process died here. Not an `Exception`, so that no handler of the application survives its own death.
 
+    It is what a coroutine gets that is closed and not run any more, which even those let through who catch all else.
     `finally` blocks and exits of `with` run all the same; only a killed process runs nothing at all.
     """
 
@@ -65,7 +72,7 @@ class Hold:
 class _Armed:
     """What happens at a point, and how often still."""
 
-    def __init__(self, what: str, point: str, table: str | None, skip: int, times: int, do: Callable[[], None]) -> None:
+    def __init__(self, what: str, point: str, table: str | None, skip: int, times: int, do: Action) -> None:
         self.what, self.point, self.table = what, point, table
         self.skip, self.times, self.do = skip, times, do
 
@@ -91,7 +98,7 @@ class Points:
         self._armed: list[_Armed] = []
         self._committed: WeakSet[Session] = WeakSet()
 
-    def meet(self, point: Point, *, table: str | None = None, parties: int = 2, within_s: float = 5) -> None:
+    def meet(self, point: AnyPoint, *, table: str | None = None, parties: int = 2, within_s: float = 5) -> None:
         """Let the next `parties` that come to `point` wait for each other, then all go on.
 
         Who waits for longer than `within_s` gets `NeverHappened`. On SQLite two cannot meet after they wrote: there
@@ -106,15 +113,15 @@ class Points:
             except (TimeoutError, asyncio.BrokenBarrierError):
                 raise NeverHappened(f"{parties} were to meet {point}, and did not within {within_s:g} s") from None
 
-        self._arm("meet", point, table, lambda: _wait(meeting), times=parties)
+        self._arm("meet", point, table, meeting, times=parties)
 
-    def hold(self, point: Point, *, table: str | None = None) -> Hold:
+    def hold(self, point: AnyPoint, *, table: str | None = None) -> Hold:
         """Hold the next that comes to `point`; the test does what it likes meanwhile and then releases it."""
         hold = Hold()
-        self._arm("hold", point, table, lambda: _wait(hold._stay))
+        self._arm("hold", point, table, hold._stay)
         return hold
 
-    def kill(self, point: Point, *, table: str | None = None, nth: int = 1) -> None:
+    def kill(self, point: AnyPoint, *, table: str | None = None, nth: int = 1) -> None:
         """Let the process of the `nth` that comes to `point` die there: it raises `Killed`."""
 
         def die() -> None:
@@ -122,17 +129,16 @@ class Points:
 
         self._arm("kill", point, table, die, skip=nth - 1)
 
-    def do(self, point: Point, action: Callable[[], None], *, table: str | None = None) -> None:
+    def do(self, point: AnyPoint, action: Callable[[], None], *, table: str | None = None) -> None:
         """Call `action` when somebody comes to `point` next, in its place: what it raises is raised there."""
         self._arm("do", point, table, action)
 
-    def _arm(
-        self, what: str, point: Point, table: str | None, do: Callable[[], None], *, skip: int = 0, times: int = 1
-    ) -> None:
-        if point not in get_args(Point):
-            raise ValueError(f"there is no point {point!r}; there are {', '.join(get_args(Point))}")
-        if table is not None and point in SESSION_POINTS:
-            raise ValueError(f"{point} is of a session and has no table; take a point of a statement")
+    def _arm(self, what: str, point: AnyPoint, table: str | None, do: Action, *, skip: int = 0, times: int = 1) -> None:
+        known = [*get_args(Point), *DibsPoint]
+        if point not in known:
+            raise ValueError(f"there is no point {point!r}; there are {', '.join(known)}")
+        if table is not None and (point in SESSION_POINTS or point in list(DibsPoint)):
+            raise ValueError(f"{point} has no table; take a point of a statement")
         self._armed.append(_Armed(what, point, table, skip, times, do))
 
     def check(self) -> None:
@@ -142,8 +148,13 @@ class Points:
 
     def _at(self, point: str, statement: str = "") -> None:
         for armed in self._armed:
-            if armed.takes(point, statement):
-                armed.do()
+            if armed.takes(point, statement) and (waiting := armed.do()) is not None:
+                _wait(waiting)
+
+    async def _at_dibs(self, point: DibsPoint, _jobs: frozenset[UUID]) -> None:
+        for armed in self._armed:
+            if armed.takes(point, "") and (waiting := armed.do()) is not None:
+                await waiting
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -161,7 +172,8 @@ class Points:
         for target, name, listener in listeners:
             event.listen(target, name, listener)
         try:
-            yield
+            with listening(self._at_dibs):
+                yield
         finally:
             for target, name, listener in listeners:
                 event.remove(target, name, listener)
@@ -183,9 +195,8 @@ def _verb(statement: str) -> str:
     return statement.split(maxsplit=1)[0].lower() if statement.strip() else ""
 
 
-def _wait(awaited: Callable[[], Any]) -> None:
+def _wait(coroutine: Coroutine[Any, Any, None]) -> None:
     """Wait in the middle of SQLAlchemy's synchronous half, as its drivers do."""
-    coroutine = awaited()
     try:
         await_(coroutine)
     except MissingGreenlet:

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.database import Database
+from shared.points import Point
 from shared.queue import Queue
-from shared.testing.points import Points
+from shared.testing.points import AnyPoint, Points
 from shared.testing.queue import ArqQueue, make_redis
 from tests.build import ANIMALS, make_hands, make_job, make_settings
 from tests.kit.naive import Sessions, add, names_of
@@ -20,9 +21,11 @@ from worker.main import arq_options, functions
 pytestmark = pytest.mark.dibs(database=["sqlite", "postgresql"], mode=["engine", "fast"])
 
 
-async def delivered_twice(queue: ArqQueue, points: Points, sessions: Sessions) -> list[str]:
+async def delivered_twice(
+    queue: ArqQueue, points: Points, sessions: Sessions, at: AnyPoint = "after commit"
+) -> list[str]:
     """The rows of one add whose worker died after it committed."""
-    points.kill("after commit")
+    points.kill(at)
     died, *again = await queue.drain(at_most=2)
     assert died.outcome == "killed"
     assert [ran.outcome for ran in again] == ["done"]
@@ -60,4 +63,12 @@ class TestTheWorkerOfDibs:
     ) -> None:
         await batches.submit("animals", [make_job(ANIMALS, ["Max", "Cody", "Robby"])])
         assert await delivered_twice(dibs_queue, dibs_points, dibs_sessions) == ["Max"]
+        assert await batches.depth() == 0
+
+    @pytest.mark.parametrize("point", [Point.STARTED, Point.INSERTED, Point.WRITTEN, Point.COMMITTED])
+    async def test_wherever_it_dies(
+        self, dibs_queue: ArqQueue, dibs_points: Points, dibs_sessions: Sessions, batches: Queue, point: Point
+    ) -> None:
+        await batches.submit("animals", [make_job(ANIMALS, ["Max", "Cody", "Robby"])])
+        assert await delivered_twice(dibs_queue, dibs_points, dibs_sessions, point) == ["Max"]
         assert await batches.depth() == 0

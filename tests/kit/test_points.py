@@ -119,5 +119,5 @@ def test_points_are_checked_when_they_are_named() -> None:
     points = Points()
     with pytest.raises(ValueError, match="there is no point 'before lunch'"):
         points.kill("before lunch")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="has no table"):
+    with pytest.raises(ValueError, match="before commit has no table"):
         points.kill("before commit", table="animals")
