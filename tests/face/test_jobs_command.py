@@ -64,6 +64,7 @@ def test_a_wait_that_is_too_short_shows_where_the_job_stands(running: Running, d
     with held_back(data):
         job = client.add(uuid4().hex)
         short = run("job", str(job.id), "--wait", "0.2", "--json", DIBS_URL=running.url)
+    job.outcome(timeout=20)
     assert (short.returncode, short.stderr) == (1, "")
     assert json.loads(short.stdout)["status"] in {"queued", "running"}
 

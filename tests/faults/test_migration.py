@@ -151,7 +151,7 @@ async def test_a_transaction_that_holds_the_receipts_is_waited_for_and_nobody_be
 
 
 async def test_an_index_whose_build_broke_off_is_built_anew(old_url: str) -> None:
-    await migrate(old_url)
+    await migrate(old_url, revision="0003")
     database = open_database(old_url)
     async with database.writes.begin() as session:
         broken = "indexrelid = 'ix_receipts_status_finished_at_id'::regclass"

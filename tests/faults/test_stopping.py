@@ -119,7 +119,7 @@ async def test_a_worker_that_stood_still_for_longer_than_its_lease_commits_nothi
     assert sorted(str(receipt.choice) for receipt in receipts.values()) == ["0", "1"]
     assert {receipt.status for receipt in receipts.values()} == {Status.SUCCEEDED}
     assert "Traceback" not in sleeper.log
-    left = {key.decode().split(":")[1] async for key in redis_queue.redis.scan_iter() if b":worker:" not in key}
+    left = {key.decode().split(":")[1] async for key in redis_queue.redis.scan_iter() if b":worker" not in key}
     assert left == {"minute"}
 
 

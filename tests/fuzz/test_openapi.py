@@ -5,20 +5,22 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.face.processes import Running, data_directory, path_with_redis, run, serve
+from tests.face.processes import PATIENCE_S, Running, data_directory, path_with_redis, run, serve
 from tests.fuzz.run import Fuzzed, fuzz
 
 EXAMPLES = int(os.environ.get("DIBS_FUZZ", "12"))
 LEAST_CASES = 500 if EXAMPLES < 100 else 5000
 OPERATIONS = 20
 
-SETTINGS = {"DIBS_MODELS": "tests.models", "DIBS_MAX_WAIT_S": "0.2"}
+SETTINGS = {"DIBS_MODELS": "tests.models", "DIBS_MAX_WAIT_S": "0.2", "DIBS_KEYS_REFRESH_S": "0.2"}
 
 pytestmark = pytest.mark.timeout(120 + 30 * EXAMPLES)
 
@@ -40,6 +42,14 @@ def schema_of(running: Running, directory: Path) -> Path:
     path = directory / "openapi.json"
     path.write_bytes(httpx.get(f"{running.url}/openapi.json").content)
     return path
+
+
+def until_closed(running: Running) -> None:
+    """Return when the server has read that there is a key."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while httpx.get(f"{running.url}/collections").status_code != HTTPStatus.UNAUTHORIZED:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
 
 
 def check(found: Fuzzed, running: Running, least_cases: int) -> None:
@@ -74,6 +84,7 @@ def test_with_a_key_the_same_holds_and_what_is_said_of_keys_too(
 def test_without_a_key_nothing_is_answered_that_needs_one(running: Running, data_dir: Path, tmp_path: Path) -> None:
     schema = schema_of(running, tmp_path)
     assert run("keys", "create", "fuzz", DIBS_DATA_DIR=str(data_dir)).returncode == 0
+    until_closed(running)
     found = fuzz(
         running.url,
         tmp_path,

@@ -90,7 +90,8 @@ async def test_a_stranger_gets_nothing_anywhere(
                     continue
                 answer = await client.request(method, path, headers=headers, content=b"{}")
                 assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer"), (method, path)
-                told = (answer.content, tuple(sorted(answer.headers.items())))
+                told_of = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+                told = (answer.content, tuple(sorted(told_of.items())))
                 answers["HEAD" if method == "HEAD" else "else"].add(told)
             # Not even the shape of an answer says whether there is something at an address.
             assert all(len(told) == 1 for told in answers.values())

@@ -1,8 +1,7 @@
 """For everybody: axe finds no fault, in both colour schemes; a phone need not scroll sideways; a keyboard is enough."""
 
 import re
-import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -13,19 +12,23 @@ from playwright.async_api import Browser, expect
 
 import api.page
 from shared.contract import Status
+from shared.testing.servers import Servers
 from tests.page.demo import fill
 from tests.page.site import DESKTOP, PHONE, Site, opened_site, visiting
 
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+@pytest.fixture(scope="module")
+def full_url(dibs_servers: Servers, dibs_migrate: Callable[[str], Awaitable[None]]) -> Iterator[str]:
+    with dibs_servers.templates(dibs_migrate).clone("sqlite") as url:
+        yield url
+
+
 @pytest_asyncio.fixture(loop_scope="session", scope="module")
-async def full(
-    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
-) -> AsyncIterator[tuple[Site, list[str]]]:
+async def full(full_url: str) -> AsyncIterator[tuple[Site, list[str]]]:
     """A busy server, and every page of it."""
-    path = shutil.copy(sqlite_template, tmp_path_factory.mktemp("full") / "dibs.db")
-    async with opened_site(f"sqlite+aiosqlite:///{path}") as site:
+    async with opened_site(full_url) as site:
         receipts = await fill(site.database, site.queue)
         ended = {receipt.status: receipt.id for receipt in receipts}
         [(waiting, _, _)] = await site.queue.oldest(1)
