@@ -169,7 +169,7 @@ def test_misuse_is_told_in_one_line(running: Running, tmp_path: Path, arguments:
 
 
 def test_an_interrupt_says_how_to_go_on(running: Running, tmp_path: Path) -> None:
-    file = write(tmp_path / "names.csv", [["name"], *([f"g{number}"] for number in range(20_000))])
+    file = write(tmp_path / "names.csv", [["name"], *([f"g{number}"] for number in range(200_000))])
     with Terminal("import", file, DIBS_URL=running.url) as stopped:
         next(stopped.bars())
         stopped.process.send_signal(signal.SIGINT)
