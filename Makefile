@@ -27,7 +27,7 @@ test: $(STAMP)  ## run the tests; what needs PostgreSQL or Redis is skipped wher
 	$(BIN)/python -m pytest -n auto
 
 fuzz: $(STAMP)  ## the long run of schemathesis and hypothesis: over 5,000 requests, 500 mixes of claims a test
-	DIBS_FUZZ=200 $(BIN)/python -m pytest -s tests/fuzz
+	DIBS_FUZZ=300 $(BIN)/python -m pytest -s tests/fuzz
 	DIBS_FUZZ=500 $(BIN)/python -m pytest -n auto --timeout 1800 tests/conformance/test_claim_model.py
 
 lint: $(STAMP)  ## format check, ruff, mypy, import rules

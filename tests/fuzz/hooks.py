@@ -54,10 +54,16 @@ def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
         _of_a_first_part(case)
     elif case.operation.path in {"/jobs", "/jobs/retry"}:
         _of_one_list(query, LISTED if case.operation.path == "/jobs" else RETRYABLE)
+    if "cursor" in query and case.meta is not None and case.meta.generation.mode.is_positive:
+        _of_this_list(case)
+
+
+def _of_this_list(case: Any) -> None:
+    """A cursor is of one list: of a collection it has as many columns as the key, of jobs a time and an id."""
     collection = COLLECTIONS.get(str((case.path_parameters or {}).get("collection")))
-    if collection is not None and (name := _of_one_column(query.get("cursor"))) is not None:
-        # A cursor is of one collection, with as many columns as its key.
-        query["cursor"] = _cursor(*[name] * len(collection.key))
+    place = ["ended", "2026-01-01T00:00:00Z", str(uuid4())] if collection is None else ["x"] * len(collection.key)
+    if len(_read(case.query["cursor"])) != len(place):
+        case.query["cursor"] = _cursor(*place)
 
 
 def _of_a_first_part(case: Any) -> None:
@@ -80,16 +86,14 @@ def _of_one_list(query: dict[str, Any], ended: set[str]) -> None:
     statuses = asked if isinstance(asked, list) else [] if asked is None else [asked]
     if all(str(status) in LISTED | WAITING for status in statuses) and not all(s in ended for s in statuses):
         query["status"] = [status for status in statuses if status in ended] or [*ended][:1]
-    if _of_one_column(query.get("cursor")) is not None:
-        query["cursor"] = _cursor("ended", "2026-01-01T00:00:00Z", str(uuid4()))
 
 
-def _of_one_column(cursor: object) -> str | None:
+def _read(cursor: object) -> list[Any]:
     try:
-        [name] = orjson.loads(base64.urlsafe_b64decode(f"{cursor}{'=' * (-len(str(cursor)) % 4)}"))
+        place = orjson.loads(base64.urlsafe_b64decode(f"{cursor}{'=' * (-len(str(cursor)) % 4)}"))
     except (ValueError, TypeError):
-        return None
-    return name if isinstance(name, str) else None
+        return []
+    return place if isinstance(place, list) else []
 
 
 if expected := os.environ.get("FUZZ_EXPECTED_STATUSES"):

@@ -30,6 +30,7 @@ def fuzz(
     *,
     examples: int,
     phases: str = "examples,coverage,fuzzing,stateful",
+    is_random: bool = True,
     key: str = "",
     headers: Mapping[str, str] | None = None,
     expected_statuses: tuple[int, ...] = (),
@@ -40,6 +41,7 @@ def fuzz(
     """Fuzz every operation at `url` with every check on, `examples` times each.
 
     With an API `key` it goes with every request that is to be let in, and is left out where that is tried.
+    Unless `is_random` it is the same run each time, as long as schema and answers are.
     `schema` is read in place of the server's own. Checks in `without` are left out. `headers` go with every request;
     with `expected_statuses` every answer must be one of them, but those on what is for everybody.
     """
@@ -51,8 +53,9 @@ def fuzz(
         [
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run",
             str(schema or f"{url}/openapi.json"), f"--url={url}", f"--max-examples={examples}", f"--phases={phases}",
-            "--generation-database=none", "--no-color",
+            "--no-color",
             f"--report-json-path={report}", *options,
+            "--generation-database=none" if is_random else "--generation-deterministic",
             *([f"--exclude-checks={','.join(without)}"] if without else []),
         ],
         env={**os.environ, "FUZZ_EXPECTED_STATUSES": ",".join(map(str, expected_statuses))},
