@@ -17,6 +17,7 @@ from shared.contract import MAX_KEY_LENGTH
 from tests.build import COLLECTIONS
 
 KEY = str(KEY_HEADER["name"])
+LARGEST_INTEGER = 2.0**63
 
 _names = st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)
 
@@ -38,6 +39,16 @@ def ndjson(_context: Any, value: Any) -> bytes:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
+
+
+@schemathesis.hook
+def filter_body(_context: Any, body: Any) -> bool:
+    """To JSON Schema 1e170 is an integer like any other; to JSON columns it is a float, and only those may be large."""
+    if isinstance(body, dict):
+        return all(filter_body(_context, value) for value in body.values())
+    if isinstance(body, list):
+        return all(filter_body(_context, value) for value in body)
+    return not (isinstance(body, float) and abs(body) >= LARGEST_INTEGER)
 
 
 @schemathesis.hook
