@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from api.access import too_many
 from api.callers import Caller
 from api.door import Door
-from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
+from api.problems import ProblemError, refuse
 from api.waiters import LOOK_AGAIN_S, REST
 from shared.clock import utc_now
 from shared.collections import Collection, InvalidAdd, MalformedAdd
@@ -101,7 +101,7 @@ class BulkDoor:
         if part != WHOLE and key is None:
             raise refuse(Kind.MALFORMED, "a bulk that is sent in parts needs an Idempotency-Key")
         bulk = new_bulk_id() if key is None else keyed_id(caller.name, f"bulk\0{key}")
-        with queue_at_hand():
+        with self._door.at_hand.queue():
             known = await self._door.queue.bulk(bulk) if key is not None else None
         if known is not None and known.collection != collection.name:
             raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk into {known.collection}")
@@ -154,7 +154,7 @@ class BulkDoor:
             await self._pace(caller.key, caller.rate, jobs)
         give_up_at = time.monotonic() + ROOM_S
         while True:
-            with queue_at_hand():
+            with self._door.at_hand.queue():
                 try:
                     submitted = await self._door.grouping.submit_all(collection.name, jobs)
                     break
@@ -182,13 +182,13 @@ class BulkDoor:
     async def _note(self, bulk: UUID, known: Bulk | None, so_far: Bulk) -> None:
         """Remember how far the bulk is, unless it was further before."""
         if known is None or so_far.complete or (not known.complete and known.lines < so_far.lines):
-            with queue_at_hand():
+            with self._door.at_hand.queue():
                 await self._door.queue.note_bulk(bulk, so_far)
 
     async def view(self, caller: Caller, bulk_id: str) -> BulkView:
         """How far the bulk is, and how many of its jobs stand where."""
         bulk, known = await self.find(caller, bulk_id)
-        with database_at_hand():
+        with self._door.at_hand.database():
             async with self._door.database.reads() as session:
                 return _view(bulk, known, await count_bulk(session, bulk))
 
@@ -197,10 +197,10 @@ class BulkDoor:
         bulk = as_id(bulk_id)
         if bulk is None:
             raise _unknown_bulk()
-        with queue_at_hand():
+        with self._door.at_hand.queue():
             known = await self._door.queue.bulk(bulk)
         if known is None:
-            with database_at_hand():
+            with self._door.at_hand.database():
                 async with self._door.database.reads() as session:
                     last = await last_of_bulk(session, bulk)
             known = Bulk(*last, complete=False) if last else None

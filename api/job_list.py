@@ -13,7 +13,7 @@ from api.callers import Caller, Scope, caller_of, needs
 from api.cursors import read_cursor, write_cursor
 from api.door import Door
 from api.headers import headers
-from api.problems import database_at_hand, queue_at_hand, refuse, responses
+from api.problems import refuse, responses
 from shared.contract import OUTCOMES, JobView, Status
 from shared.problems import FieldError, Kind
 from shared.receipt_pages import Page, Place, Wanted, read_page
@@ -115,7 +115,7 @@ class JobList:
         after = None if asked.cursor is None else Place(*read_cursor(asked.cursor, _ENDED)[1:])
         owner = None if Scope.ADMIN in caller.scopes else caller.name
         wanted = Wanted(frozenset(asked.status), asked.collection, owner, asked.since, asked.until)
-        with database_at_hand():
+        with self._door.at_hand.database():
             async with self._door.database.reads() as session:
                 return await read_page(session, wanted, after, asked.limit)
 
@@ -126,7 +126,7 @@ class JobList:
             is_there = asked.collection in {None, job.ticket.collection}
             return is_there and job.status in asked.status and caller.may_see(job.caller)
 
-        with queue_at_hand():
+        with self._door.at_hand.queue():
             return await read_waiting_page(self._door.queue, is_wanted, after, asked.limit)
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Select, literal, select, tuple_
 from api.callers import Scope, needs
 from api.cursors import no_cursor, read_cursor, write_cursor
 from api.door import Door
-from api.problems import database_at_hand, responses
+from api.problems import responses
 from shared.collections import Collection, InvalidAdd
 from shared.contract import Row
 from shared.problems import Kind
@@ -61,7 +61,7 @@ def install(app: FastAPI, door: Door) -> None:
     ) -> Page:
         chosen = door.collection(collection)
         query = _after(chosen, cursor).limit(limit + 1)
-        with database_at_hand():
+        with door.at_hand.database():
             async with door.database.reads() as session:
                 found = (await session.execute(query)).mappings().all()
         page = [chosen.to_json({str(name): value for name, value in row.items()}) for row in found[:limit]]

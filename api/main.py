@@ -24,6 +24,7 @@ from api import (
     stats,
 )
 from api.access import Access, endpoint_of
+from api.at_hand import AtHand
 from api.callers import Scope, needs
 from api.door import Door
 from api.grouping import Grouping
@@ -146,13 +147,15 @@ def _make_door(
     metrics: ApiMetrics,
     tracing: Tracing | None,
 ) -> Door:
-    reader = Reader(database, queue)
+    at_hand = AtHand()
+    reader = Reader(database, queue, at_hand)
     waiters = Waiters(queue, reader)
     metrics.count_open_waits(waiters.how_many)
     return Door(
         settings=settings,
         database=database,
         queue=queue,
+        at_hand=at_hand,
         collections=collections,
         reader=reader,
         waiters=waiters,

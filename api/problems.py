@@ -1,37 +1,25 @@
 """Errors on their way out: each is a problem (RFC 9457), whatever raised it."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from shared.absence import Absence
 from shared.contract import JobView
 from shared.encoding import encode
-from shared.faults import FaultClass, sort_fault
 from shared.ids import as_id
 from shared.problem_kinds import ABOUT
 from shared.problems import MEDIA_TYPE, FieldError, Kind, Problem, problem
-from shared.redis import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
 
-# What this process has told of its servers: as with the loggers, one for all of its requests.
-_redis, _database = Absence("Redis", log), Absence("the database", log)
-
 RETRY_AFTER_S = 2
-
-QUEUE_AWAY = (
-    "the queue did not answer; nothing is promised, and with an Idempotency-Key it is safe to send the same again"
-)
 
 BY_HTTP_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD, 413: Kind.TOO_LARGE, 415: Kind.MEDIA}
 
@@ -50,35 +38,6 @@ def refuse(
     kind: Kind, detail: str, *, errors: list[FieldError] | None = None, headers: Mapping[str, str] | None = None
 ) -> ProblemError:
     return ProblemError(problem(kind, detail, errors=errors), headers=headers)
-
-
-@contextmanager
-def queue_at_hand() -> Iterator[None]:
-    """Around a call to the queue: Redis away is a 503, and nothing was promised."""
-    try:
-        yield
-    except REDIS_FAULTS as fault:
-        _redis.goes_on(type(fault).__name__)
-        raise refuse(Kind.QUEUE_AWAY, QUEUE_AWAY) from fault
-    else:
-        _redis.is_over()
-
-
-@contextmanager
-def database_at_hand() -> Iterator[None]:
-    """Around a call to the database: away is a 503."""
-    try:
-        yield
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
-        fault = sort_fault(error)
-        if fault.kind in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
-            _database.goes_on(fault.code)
-        else:
-            # A schema or a permission that is not as it should be is the operator's to mend, not the caller's.
-            log.error("the database cannot be used: %s", fault.code)
-        raise refuse(Kind.DATABASE_AWAY, "the database cannot be asked now") from error
-    else:
-        _database.is_over()
 
 
 def respond(told: Problem, *, job: JobView | None = None, headers: Mapping[str, str] | None = None) -> Response:

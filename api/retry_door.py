@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from api.callers import Caller
 from api.door import Door, unknown_job
-from api.problems import ProblemError, database_at_hand, refuse
+from api.problems import ProblemError, refuse
 from shared.clock import utc_now
 from shared.collections import Add, Collection, InvalidAdd
 from shared.contract import OUTCOMES, Job, JobView, Status
@@ -116,7 +116,7 @@ class RetryDoor:
             raise refuse(Kind.INVALID, detail, errors=misfit.faults) from None
 
     async def _receipts(self, jobs: Sequence[UUID]) -> dict[UUID, Receipt]:
-        with database_at_hand():
+        with self._door.at_hand.database():
             async with self._door.database.reads() as session:
                 return await read_receipts(session, jobs)
 
