@@ -34,6 +34,7 @@ from api.observing import Observing
 from api.page.install import install as install_page
 from api.page.rendering import Pages
 from api.reader import Reader
+from api.roots import path_of
 from api.security import tell_security
 from api.slots import Slots
 from api.waiters import Waiters
@@ -176,7 +177,7 @@ def _telemetry(tracing: Tracing | None) -> TelemetryConfig:
         "logs": False,
         "operation_spans": False,
         "auto_configure": False,
-        "exclude": lambda scope: scope["path"].startswith(UNTRACED),
+        "exclude": lambda scope: path_of(scope).startswith(UNTRACED),
     }
 
 

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from api.roots import root_of
 from shared.contract import JobView
 from shared.encoding import encode
 from shared.ids import as_id
@@ -40,11 +41,14 @@ def refuse(
     return ProblemError(problem(kind, detail, errors=errors), headers=headers)
 
 
-def respond(told: Problem, *, job: JobView | None = None, headers: Mapping[str, str] | None = None) -> Response:
+def respond(
+    told: Problem, root: str, *, job: JobView | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """`told` as an answer to somebody to whom dibs stands at `root`."""
     status = told.status or 500
-    body = told.model_dump(mode="json", exclude_none=True)
+    body = told.at(root).model_dump(mode="json", exclude_none=True)
     if job is not None:
-        body["job"] = job.model_dump(mode="json")
+        body["job"] = job.at(root).model_dump(mode="json")
     more = dict(headers or {})
     if status in {429, 503}:
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
@@ -57,15 +61,15 @@ def install(app: FastAPI) -> None:
     """Let `app` answer every error as a problem."""
 
     @app.exception_handler(ProblemError)
-    async def _problem(_request: Request, error: ProblemError) -> Response:
-        return respond(error.problem, job=error.job, headers=error.headers)
+    async def _problem(request: Request, error: ProblemError) -> Response:
+        return respond(error.problem, root_of(request.scope), job=error.job, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         errors = [
             FieldError(pointer="/" + "/".join(str(part) for part in e["loc"]), detail=e["msg"]) for e in error.errors()
         ]
-        return respond(problem(Kind.INVALID, errors[0].detail, errors=errors))
+        return respond(problem(Kind.INVALID, errors[0].detail, errors=errors), root_of(request.scope))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -74,17 +78,18 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if kind is Kind.METHOD and (methods := _methods_at(app, request)):
             headers["Allow"] = ", ".join(sorted(methods))
-        return respond(told, headers=headers)
+        return respond(told, root_of(request.scope), headers=headers)
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(request: Request, _error: ClientDisconnect) -> Response:
         log.info("%s %s: the caller went away", request.method, request.scope["path"])
-        return respond(problem(Kind.MALFORMED, "the request ended before its body did"))
+        return respond(problem(Kind.MALFORMED, "the request ended before its body did"), root_of(request.scope))
 
     @app.exception_handler(Exception)
-    async def _unexpected(_request: Request, _error: Exception) -> Response:
+    async def _unexpected(request: Request, _error: Exception) -> Response:
         # The server logs the traceback; the caller is told nothing that could be a secret.
-        return respond(problem(Kind.INTERNAL, "the request could not be answered; the server's log says why"))
+        told = problem(Kind.INTERNAL, "the request could not be answered; the server's log says why")
+        return respond(told, root_of(request.scope))
 
 
 def _methods_at(app: FastAPI, request: Request) -> set[str]:

@@ -33,6 +33,13 @@ class Retried(BaseModel):
     """Whether it was sent just now, and not by an earlier call."""
     error: Problem | None
 
+    def at(self, root: str) -> "Retried":
+        """The same, as it is told to whom dibs stands at `root`."""
+        again, error = self.retry, self.error
+        return self.model_copy(
+            update={"retry": again.at(root) if again else None, "error": error.at(root) if error else None}
+        )
+
 
 class RetryDoor:
     """What the routes that send jobs again do, without HTTP.
