@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     """Redis or Valkey, or the sentinels that know where it is; without it `dibs serve` brings its own."""
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    root_path: str = Field("", pattern=r"^(/[\w.~-]+)*$")
+    """Below which path of its server a proxy shows the api, if it is one that takes this path away."""
     data_dir: Path = Path(".dibs")
     """Where the embedded database and Redis keep their files."""
     models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
