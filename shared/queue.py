@@ -3,7 +3,8 @@
 Keys, all with a time to live:
   arq:job:{batch}           the batch as arq carries it, in JSON; 30 days
   arq:in-progress:{batch}   the lease of the worker that runs it; seconds
-  {name}:queue              arq's sorted set of batches, by the time at which they may run
+  {name}:queue              arq's sorted set of batches, by the time at which they may run; leased ones below zero
+  {name}:idle               the workers that wait to be handed a batch, with the lease that each asks for
   {name}:waiting            sorted set of the jobs without a receipt, by the time of their submit
   {name}:ticket:{job}       what a job is until it has a receipt
   {name}:worker:{worker}    a living worker, and what it runs; seconds
@@ -43,6 +44,9 @@ from shared.tickets import Bulk, Delivery, Submitted, Taken, Ticket, Waiting, Wo
 TAKE_BYTES = 256 * 1024
 """How much of payloads one taking of batches may bring; the last of them may go past it."""
 
+BATCH_LETTERS = 36
+"""Of the id of a batch, at the beginning of a message that hands it over."""
+
 COUNT_DELIVERIES_S = 88_400
 """How long arq counts the deliveries of a batch."""
 
@@ -53,6 +57,9 @@ KEEP_TICKET = KEEP + timedelta(days=1)
 
 KEEP_NAMES = timedelta(days=1)
 """How long the names of workers are kept when none of them lives."""
+
+BELOW = 10**15
+"""Taken off the end of a lease, in ms, for the place of its batch in the queue; times themselves are below 10**13."""
 
 
 _TICKET = TypeAdapter(Ticket)
@@ -76,6 +83,7 @@ class Queue:
         self.waiting = f"{name}:waiting"
         self.done_channel = f"{name}:done"
         self.wake_channel = f"{name}:wake"
+        self._idle = f"{name}:idle"
         self._workers = f"{name}:workers"
         self._submit = redis.register_script((_SCRIPTS / "submit.lua").read_text())
         self._take = redis.register_script((_SCRIPTS / "take.lua").read_text())
@@ -83,7 +91,11 @@ class Queue:
         self._count = redis.register_script((_SCRIPTS / "count.lua").read_text())
         # What stands in the leases: who holds them, for whoever looks, and never the same twice.
         self._me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self.hand_channel = self._channel_of(self._me)
         self._look = redis.register_script((_SCRIPTS / "look.lua").read_text())
+
+    def _channel_of(self, worker: str) -> str:
+        return f"{self.name}:hand:{worker}"
 
     def ticket_key(self, job: UUID) -> str:
         return f"{self.name}:ticket:{job}"
@@ -106,6 +118,9 @@ class Queue:
             self.batches,
             f"{job_key_prefix}{batch}",
             self.waiting,
+            self._idle,
+            f"{in_progress_key_prefix}{batch}",
+            f"{retry_key_prefix}{batch}",
             *(self.ticket_key(job.id) for job in jobs),
         ]
         args: list[Any] = [
@@ -116,8 +131,10 @@ class Queue:
             str(batch),
             head,
             tail,
-            self.wake_channel,
             int(not partly),
+            self._channel_of(""),
+            BELOW,
+            COUNT_DELIVERIES_S,
         ]
         for job in jobs:
             ticket = self._ticket(collection, job, batch)
@@ -132,17 +149,18 @@ class Queue:
             for job, ticket in zip(jobs, held, strict=True)
         ]
 
-    async def take(self, count: int, lease_s: float) -> Taken:
+    async def take(self, count: int, lease_s: float, *, listens: bool = False) -> Taken:
         """Lease up to `count` batches that may run now, oldest first, in one round trip.
 
-        A batch that was handed out before is excused from this delivery until `start`.
+        A batch that was handed out before is excused from this delivery until `start`. Where there is nothing, who
+        `listens` on the `hand_channel` will be handed the next batch there, once: see `handed`.
         """
         left_ms, *parts = await self._take(
-            keys=[self.batches],
+            keys=[self.batches, self._idle],
             args=[
                 now_ms(), count, TAKE_BYTES, int(lease_s * 1000), COUNT_DELIVERIES_S,
                 in_progress_key_prefix, job_key_prefix, retry_key_prefix,
-                self.progress_key(""), _ms(KEEP_TICKET), self._me,
+                self.progress_key(""), _ms(KEEP_TICKET), self._me, BELOW, int(listens), _ms(KEEP_NAMES),
             ],
         )  # fmt: skip
         deliveries = [
@@ -150,6 +168,18 @@ class Queue:
             for batch, number, spent, excused, payload in zip(*(parts[at::5] for at in range(5)), strict=True)
         ]
         return Taken(deliveries, left_ms / 1000 if left_ms else None)
+
+    def handed(self, message: bytes) -> Delivery | None:
+        """The batch in a message on the `hand_channel`, leased to this worker; None in the last one after `leave`."""
+        batch, payload = message[:BATCH_LETTERS], message[BATCH_LETTERS:]
+        return Delivery(batch.decode(), read_batch(payload), 1) if batch else None
+
+    async def leave(self) -> None:
+        """Be handed nothing more: what was handed before has come when the last message does."""
+        async with self.redis.pipeline(transaction=True) as pipe:
+            pipe.zrem(self._idle, self._me)
+            pipe.publish(self.hand_channel, b"")
+            await pipe.execute()
 
     async def finish(self, batches: Sequence[str], receipts: Collection[Receipt]) -> None:
         """Forget `batches` and the jobs of `receipts`, and tell whoever waits for them."""

@@ -28,6 +28,8 @@ TAKE_BATCHES = 500
 """Batches that are taken at once, if they wait."""
 LEAST_PAUSE_S = 0.02
 """Before another look at leases that run out one after the other."""
+SOON_S = 0.01
+"""Before another look while a claim runs and there is room for more: what comes meanwhile is claimed together."""
 
 
 class Runner:
@@ -43,6 +45,8 @@ class Runner:
         self._running: set[asyncio.Task[None]] = set()
         self._mine: set[str] = set()
         self._bell = asyncio.Event()
+        self._listens = False
+        self._has_left = asyncio.Event()
         self._redis = Absence("Redis", log)
 
     async def run_until(self, stop: asyncio.Event, *, grace_s: float, drain: bool = False) -> None:
@@ -59,6 +63,7 @@ class Runner:
             end = loop.time() + grace_s
             if drain:
                 await self._drain(grace_s)
+            await self._leave()
             self._picking = False
             self._bell.set()
             # A pick under way is waited for: what it leased and did not start would wait for the lease's end.
@@ -70,6 +75,15 @@ class Runner:
         """Cancel what is running; each batch goes back to the queue without a try spent."""
         self._picking = False
         await cancel(set(self._running))
+
+    async def _leave(self) -> None:
+        """Be handed nothing more, and hear of all that was."""
+        if not self._listens:
+            return
+        with suppress(*REDIS_FAULTS):
+            async with asyncio.timeout(LAST_PICK_S):
+                await self._queue.leave()
+                await self._has_left.wait()
 
     async def _drain(self, at_most_s: float) -> None:
         with suppress(TimeoutError):
@@ -85,6 +99,8 @@ class Runner:
             try:
                 if (look_again_s := await self._pick()) is not None:
                     pause_s = min(pause_s, look_again_s + LEAST_PAUSE_S)
+                elif self._has_room and self._running:
+                    pause_s = SOON_S
             except REDIS_FAULTS as fault:
                 self._redis.goes_on(type(fault).__name__)
                 await asyncio.sleep(REDIS_PAUSE_S)
@@ -98,20 +114,26 @@ class Runner:
                     async with asyncio.timeout(pause_s):
                         await self._bell.wait()
 
+    @property
+    def _has_room(self) -> bool:
+        return len(self._running) < self._concurrency
+
     async def _pick(self) -> float | None:
         """Start what may run now. Returns when a lease of another's runs out, if all that waits is leased."""
-        free = self._concurrency - len(self._running)
-        if free <= 0:
+        if not self._has_room:
             return None
-        deliveries, look_again_s = await self._queue.take(TAKE_BATCHES, self._lease_s)
+        deliveries, look_again_s = await self._queue.take(TAKE_BATCHES, self._lease_s, listens=self._listens)
         await reached(Point.LEASED, _jobs_of(deliveries))
         # A lease of ours may have run out, and this took it up again: it still runs, and nobody died.
         for group in grouped((d for d in deliveries if d.batch not in self._mine), self._hands.max_deaths):
-            self._mine.update(d.batch for d in group)
-            task = asyncio.create_task(self._run(group), name=f"claim {group[0].batch}")
-            self._running.add(task)
-            task.add_done_callback(self._done)
+            self._start(group)
         return look_again_s
+
+    def _start(self, group: Sequence[Delivery]) -> None:
+        self._mine.update(delivery.batch for delivery in group)
+        task = asyncio.create_task(self._run(group), name=f"claim {group[0].batch}")
+        self._running.add(task)
+        task.add_done_callback(self._done)
 
     async def _run(self, group: Sequence[Delivery]) -> None:
         """One claim, and its end in Redis. A cancel hands the batches back at once."""
@@ -143,16 +165,32 @@ class Runner:
             log.error("a claim ended outside its function", exc_info=error)
 
     async def _listen(self) -> None:
-        """Ring the bell at every enqueue; while this is deaf, polling goes on."""
+        """Run what is handed over, and ring the bell for what was given back; while this is deaf, polling goes on."""
         while True:
             try:
                 async with self._queue.redis.pubsub() as pubsub:
-                    await pubsub.subscribe(self._queue.wake_channel)
+                    await pubsub.subscribe(self._queue.wake_channel, self._queue.hand_channel)
                     while True:
-                        if await pubsub.get_message(ignore_subscribe_messages=True, timeout=60):
-                            self._bell.set()
+                        message = await pubsub.get_message(timeout=60)
+                        if message is not None:
+                            await self._hear(message["type"], message["channel"].decode(), message["data"])
             except REDIS_FAULTS:
+                self._listens = False
                 await asyncio.sleep(REDIS_PAUSE_S)
+
+    async def _hear(self, kind: str, channel: str, message: bytes) -> None:
+        if channel != self._queue.hand_channel:
+            self._bell.set()
+        elif kind == "subscribe":
+            # The next look that finds nothing says so, and what comes then is handed over.
+            self._listens = True
+            self._bell.set()
+        elif (delivery := self._queue.handed(message)) is None:
+            self._has_left.set()
+        else:
+            await reached(Point.LEASED, _jobs_of([delivery]))
+            self._start([delivery])
+            asyncio.get_running_loop().call_later(SOON_S, self._bell.set)
 
     async def _finish_running(self, grace_s: float) -> None:
         if not self._running:

@@ -1,11 +1,14 @@
 -- Take in a batch of jobs: all or nothing, or as many as there is room for.
 -- Answers {1 if nothing was taken in for want of room, else 0; ticket, "" or "full" for each job}.
--- KEYS: queue, payload, waiting, ticket of each job
+-- A worker that has nothing to do is handed the batch at once, leased to it. Should it be gone, nobody hears that, and
+-- the next one is tried; with none left the batch waits for whoever looks next.
+-- KEYS: queue, payload, waiting, idle workers, lease, count of deliveries, ticket of each job
 -- ARGV: limit, ms to keep the payload, ms to keep a ticket, now in ms, batch id, payload's head, its tail,
---       wake channel, 1 for all or nothing, then for each job: id, ticket, job as JSON
+--       1 for all or nothing, prefix of a worker's channel, what is taken off the end of a lease,
+--       seconds to count deliveries, then for each job: id, ticket, job as JSON
 local queue, payload, waiting = KEYS[1], KEYS[2], KEYS[3]
 local limit, keep, keep_ticket, now = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
-local before, each, page = 3, 9, 1000
+local before, each, page = 6, 11, 1000
 local answers, room = {0}, nil
 
 -- A call costs more than what most of them do here: many keys go into one, as many as fit on Lua's stack.
@@ -30,7 +33,7 @@ for i, ticket in ipairs(held) do
 end
 if fresh == 0 then return answers end
 room = limit - redis.call('ZCARD', waiting)
-if room < fresh and ARGV[9] == '1' then return {1} end
+if room < fresh and ARGV[8] == '1' then return {1} end
 
 local jobs, scored = {}, {}
 for i, ticket in ipairs(held) do
@@ -53,9 +56,23 @@ if #jobs == 0 then return answers end
 for first = 1, #scored, page do
   redis.call('ZADD', waiting, unpack(scored, first, math.min(first + page - 1, #scored)))
 end
-redis.call('SET', payload, ARGV[6] .. table.concat(jobs, ',') .. ARGV[7], 'PX', keep)
-redis.call('ZADD', queue, now, ARGV[5])
+local content = ARGV[6] .. table.concat(jobs, ',') .. ARGV[7]
+redis.call('SET', payload, content, 'PX', keep)
+
+local place = now
+local idle = redis.call('ZPOPMIN', KEYS[4])
+while idle[1] do
+  local worker, lease = idle[1], idle[2]
+  if redis.call('PUBLISH', ARGV[9] .. worker, ARGV[5] .. content) > 0 then
+    redis.call('SET', KEYS[5], worker, 'PX', lease)
+    redis.call('INCR', KEYS[6])
+    redis.call('EXPIRE', KEYS[6], ARGV[11])
+    place = now + lease - ARGV[10]
+    break
+  end
+  idle = redis.call('ZPOPMIN', KEYS[4])
+end
+redis.call('ZADD', queue, place, ARGV[5])
 redis.call('PEXPIRE', queue, keep_ticket)
 redis.call('PEXPIRE', waiting, keep_ticket)
-redis.call('PUBLISH', ARGV[8], '')
 return answers

@@ -219,7 +219,7 @@ class ArqQueue:
             return None
         job = deserialize_job(stored, deserializer=self.redis.job_deserializer)
         tries = await self.redis.get(retry_key_prefix + job_id)
-        due = dt.datetime.fromtimestamp(score / 1000, dt.UTC)
+        due = dt.datetime.fromtimestamp(max(score, 0) / 1000, dt.UTC)  # below zero stands what dibs's worker leased
         return Enqueued(job_id, job.function, tuple(job.args), dict(job.kwargs), due, int(tries or 0))
 
     async def _wait_for_next(self, queued: Sequence[Enqueued]) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 import pytest
 from arq.constants import in_progress_key_prefix, job_key_prefix
+from redis.asyncio import Redis
 
 from shared.contract import Batch, Job, Status
 from shared.ids import new_id
@@ -15,6 +16,7 @@ from shared.payload import read_batch
 from shared.queue import KEEP_TICKET, Queue, QueueFull
 from shared.receipts import Receipt
 from tests.build import ANIMALS, make_job, make_payload
+from tests.integration.working import lose_lease
 from tests.waiting import until
 
 
@@ -188,12 +190,65 @@ async def test_settling_forgets_the_jobs_and_tells_who_waits(queue: Queue) -> No
     assert await queue.progress(batch) == (0, 0)
 
 
-async def test_a_submit_rings_the_bell(queue: Queue) -> None:
+async def test_who_found_nothing_is_handed_the_next_batch_leased_and_none_after_that(queue: Queue) -> None:
+    first, second = make_job(ANIMALS, ["Max"]), make_job(ANIMALS, ["Cody"])
     async with queue.redis.pubsub() as pubsub:
-        await pubsub.subscribe(queue.wake_channel)
+        await pubsub.subscribe(queue.hand_channel)
         await pubsub.get_message(timeout=5)
+        assert await queue.take(1, 5, listens=True) == ([], None)
+        await queue.submit("animals", [first])
+        told = await pubsub.get_message(timeout=5)
+
+        await queue.submit("animals", [second])
+        other = Queue(queue.redis, queue.name, limit=queue.limit)
+        [left] = (await other.take(10, 5)).deliveries
+
+    assert told
+    handed = queue.handed(told["data"])
+    assert handed
+    assert (handed.number, handed.content and handed.content.jobs) == (1, [first])
+    assert left.content
+    assert left.content.jobs == [second]
+    assert 0 < await queue.redis.pttl(in_progress_key_prefix + handed.batch) <= 5000
+    await lose_lease(queue, handed.batch)
+    [again] = (await other.take(10, 5)).deliveries
+    assert (again.batch, again.number, again.deaths) == (handed.batch, 2, 1)
+
+
+async def test_a_worker_that_is_gone_is_passed_over(queue: Queue) -> None:
+    gone = Queue(queue.redis, queue.name, limit=queue.limit)
+    assert await gone.take(1, 5, listens=True) == ([], None)
+
+    await queue.submit("animals", [make_job(ANIMALS, ["Max"])])
+
+    assert len((await queue.take(10, 5)).deliveries) == 1
+
+
+async def test_who_leaves_is_handed_nothing_and_told_when_it_has_heard_all(queue: Queue) -> None:
+    async with queue.redis.pubsub() as pubsub:
+        await pubsub.subscribe(queue.hand_channel)
+        await pubsub.get_message(timeout=5)
+        await queue.take(1, 5, listens=True)
+
+        await queue.leave()
         await queue.submit("animals", [make_job(ANIMALS, ["Max"])])
-        assert await pubsub.get_message(timeout=5)
+
+        last = await pubsub.get_message(timeout=5)
+        assert last
+        assert queue.handed(last["data"]) is None
+    assert len((await queue.take(10, 5)).deliveries) == 1
+
+
+async def test_what_others_have_leased_costs_a_look_nothing(real_redis: Redis, redis_queue: Queue) -> None:
+    for number in range(50):
+        await redis_queue.submit("animals", [make_job(ANIMALS, [f"n{number}"])])
+    other = Queue(real_redis, redis_queue.name, limit=10_000)
+    assert len((await other.take(50, 5)).deliveries) == 50
+    before = (await real_redis.info("stats"))["total_commands_processed"]
+
+    assert (await redis_queue.take(50, 5)).deliveries == []
+
+    assert (await real_redis.info("stats"))["total_commands_processed"] - before < 10
 
 
 async def test_a_batch_is_leased_once(queue: Queue) -> None:
@@ -293,7 +348,7 @@ async def test_what_is_handed_out_again_and_only_waits_is_nobodys_death(queue: Q
         seen.append((delivery.number, delivery.deaths))
         if starts and delivery.number > 1:
             await queue.start([delivery.batch])
-        await queue.redis.delete(in_progress_key_prefix + delivery.batch)
+        await lose_lease(queue, delivery.batch)
     # It died of the first, which nobody watches, and of the fourth.
     assert seen == [(1, 0), (2, 1), (3, 1), (4, 1), (5, 2)]
 
@@ -314,7 +369,7 @@ async def test_who_finds_everything_leased_is_told_when_to_look_again(queue: Que
 async def test_a_batch_that_another_worker_holds_by_now_is_not_handed_back(queue: Queue) -> None:
     await queue.submit("animals", [make_job(ANIMALS, ["Max"])])
     [batch] = await taken(queue)
-    await queue.redis.delete(in_progress_key_prefix + batch)
+    await lose_lease(queue, batch)
     other = Queue(queue.redis, queue.name, limit=queue.limit)
     assert await taken(other) == [batch]
 

@@ -9,7 +9,7 @@ from shared.database import Database, open_database
 from shared.queue import Queue
 from shared.tickets import Taken
 from tests.build import ANIMALS, make_hands, make_job, make_settings, receipts_of
-from tests.integration.working import drained, is_held, is_running, submit, working
+from tests.integration.working import drained, is_held, is_idle, is_running, submit, working
 from tests.waiting import held_name, until
 from worker.main import make_runner
 
@@ -64,6 +64,7 @@ async def test_a_batch_that_is_taken_while_the_worker_stops_does_not_outlive_it(
             await until(lambda: is_held(worker.hands))
             under_way = HeldTake(worker.hands.queue)
             monkeypatch.setattr(worker.hands.queue, "take", under_way.take)
+            await queue.redis.delete(f"{queue.name}:idle")  # or it would be handed over, and not be taken
             await submit(queue, late)
             await under_way.taken.wait()
             worker.stop()
@@ -74,6 +75,28 @@ async def test_a_batch_that_is_taken_while_the_worker_stops_does_not_outlive_it(
         assert worker.runner._running == set()
 
 
+@pytest.mark.postgresql
+async def test_what_is_handed_over_in_the_last_moment_is_done_and_nobody_has_died_of_it(
+    postgresql_url: str, redis_url: str, caller: tuple[Database, Queue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, queue = caller
+    late = make_job(ANIMALS, ["Max"])
+    async with working(postgresql_url, redis_url, poll_delay_s=60) as worker:
+        leave = worker.hands.queue.leave
+
+        async def leave_late() -> None:
+            await submit(queue, late)
+            await leave()
+
+        monkeypatch.setattr(worker.hands.queue, "leave", leave_late)
+        await until(lambda: is_idle(queue))
+        worker.stop()
+        await worker.ended
+
+    assert (await receipts_of(database, [late]))[late.id].tries == 1
+    assert await queue.redis.zcard(queue.batches) == 0
+
+
 class HeldTake:
     """A take whose answer, once there is one, stays on its way until it is let go."""
 
@@ -82,7 +105,7 @@ class HeldTake:
         self.taken = asyncio.Event()
         self.answer = asyncio.Event()
 
-    async def take(self, count: int, lease_s: float) -> Taken:
+    async def take(self, count: int, lease_s: float, *, listens: bool) -> Taken:
         taken = await self._take(count, lease_s)
         if taken.deliveries:
             self.taken.set()

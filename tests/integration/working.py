@@ -6,9 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from arq.constants import in_progress_key_prefix
+
+from shared.clock import now_ms
 from shared.contract import Job, Status
 from shared.database import Database, open_database
-from shared.queue import Queue
+from shared.queue import BELOW, Queue
 from shared.redis import open_redis
 from tests.build import ANIMALS, make_hands, make_settings
 from tests.waiting import until
@@ -70,6 +73,17 @@ async def drained(queue: Queue) -> None:
 async def is_running(queue: Queue, job: Job) -> bool:
     waiting = await queue.look(job.id)
     return waiting is not None and waiting.status is Status.RUNNING
+
+
+async def lose_lease(queue: Queue, batch: str) -> None:
+    """As if the lease of `batch` had run out: the key is gone, and its place in the queue is of the past."""
+    await queue.redis.delete(in_progress_key_prefix + batch)
+    await queue.redis.zadd(queue.batches, {batch: now_ms() - BELOW}, xx=True)
+
+
+async def is_idle(queue: Queue) -> bool:
+    """A worker waits to be handed a batch."""
+    return bool(await queue.redis.zcard(f"{queue.name}:idle"))
 
 
 async def is_held(hands: Hands) -> bool:
