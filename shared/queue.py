@@ -71,7 +71,7 @@ class Queue:
         self.redis = redis
         self.name = name
         self.limit = limit
-        self.batches = f"{name}:queue"
+        self.batches = self.batches_of(name)
         self.waiting = f"{name}:waiting"
         self.done_channel = f"{name}:done"
         self.wake_channel = f"{name}:wake"
@@ -83,6 +83,11 @@ class Queue:
         # What stands in the leases: who holds them, for whoever looks, and never the same twice.
         self._me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._look = redis.register_script((_SCRIPTS / "look.lua").read_text())
+
+    @staticmethod
+    def batches_of(name: str) -> str:
+        """What arq calls its queue."""
+        return f"{name}:queue"
 
     def ticket_key(self, job: UUID) -> str:
         return f"{self.name}:ticket:{job}"
