@@ -1,7 +1,11 @@
 """dibs in somebody else's application: on its engine, with its models, between its startup and its shutdown."""
 
+import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,6 +27,8 @@ from shared.scopes import Scope
 from tests.build import add_tenants, make_settings, rows_of
 from tests.keys import make_key
 from tests.models import Handle
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -197,7 +203,40 @@ def test_what_it_cannot_work_on_is_told_at_once(sqlite_url: str, fake_redis: Red
 
 async def test_it_opens_and_closes_what_the_settings_name(sqlite_url: str, redis_url: str) -> None:
     guest = Guest(Settings.load(database_url=sqlite_url, redis_url=redis_url, queue_name="guest", lease_s=1))
-    shop = Shop(guest, worker=True)
-    async with asking(shop.app) as client:
+    app = FastAPI()  # without a lifespan of its own
+    guest.mount(app, "/names/", worker=True)
+    async with asking(app) as client:
         added = await client.post("/names/add", headers={"Prefer": "wait=20"})
         assert added.json()["result"]["name"] == "Max"
+        assert added.headers["location"] == f"/names/jobs/{added.json()['id']}"
+
+
+WORKER = """
+import asyncio, sys
+from sqlalchemy.ext.asyncio import create_async_engine
+from dibs.guest import Guest, Settings
+
+async def main():
+    engine = create_async_engine(sys.argv[1])
+    await Guest(Settings.load(redis_url=sys.argv[2], queue_name="guest"), engine=engine, models=["tests.models"]).work()
+    async with engine.connect():
+        print("the engine is open still")
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+
+
+async def test_its_worker_is_a_process_that_stops_when_it_is_told_to(database_url: str, redis_url: str) -> None:
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, database_url, redis_url, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    assert worker.stdout is not None
+    assert await worker.stdout.readline() == b"dibs worker works for guest\n"
+    guest = Guest(Settings.load(database_url=database_url, redis_url=redis_url, queue_name="guest"))
+    async with guest.running():
+        job = await guest.client().add("Max", wait=20)
+    assert isinstance(job.known_outcome, Succeeded)
+    worker.send_signal(signal.SIGTERM)
+    told, _ = await worker.communicate()
+    assert (worker.returncode, told) == (0, b"the engine is open still\n")
