@@ -170,6 +170,7 @@ async def test_transactions_are_ours_whatever_the_engine_is_set_to(
             await session.rollback()
         async with database.reads() as session:
             assert list(await session.scalars(text("SELECT name FROM animals"))) == []
+            assert (await session.execute(mine)).one()[0] == "read committed"
     async with engine.connect() as connection:
         assert (await connection.execute(mine)).one() == before
     await engine.dispose()
