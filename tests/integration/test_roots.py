@@ -153,7 +153,7 @@ async def test_what_an_address_needs_is_remembered_by_the_path_within(
     sqlite_database: Database, fake_queue: Queue
 ) -> None:
     app, routes = make_test_app(sqlite_database, fake_queue), _Routes()
-    for root in ("", ROOT, "/elsewhere"):
+    for root in (ROOT, "/elsewhere"):
         scope = {"type": "http", "method": "GET", "path": f"{root}/jobs", "root_path": root, "app": app}
         assert routes.need(scope).scopes == {Scope.READ, Scope.ADMIN}
     assert list(routes._plain) == [("GET", "/jobs")]
