@@ -43,7 +43,8 @@ ANYBODY = Caller("", frozenset(Scope))
 """Whoever asks while the door is open."""
 
 CALLER = "dibs.caller"
-"""Where the way in puts whom it found, in the scope of a request."""
+"""Where the way in puts whom it found, in the scope of a request; whoever asks from within the process is there
+before."""
 
 STRANGER = Caller("?", frozenset())
 """Whoever asks without a key for what everybody may see; no caller and no owner can be called so."""

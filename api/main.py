@@ -90,15 +90,18 @@ def make_app(
     *,
     database: Database,
     queue: Queue,
+    collections: dict[str, Collection] | None = None,
     keyring: Keyring | None = None,
     metrics: Metrics | None = None,
     tracing: Tracing | None = None,
 ) -> FastAPI:
     """The api on `database` and `queue`, which stay the caller's to close, as does `tracing`.
 
-    `keyring` may have been read before. A worker in the same process may count in `metrics` as well.
+    The `collections` are those that the settings name unless they are given. `keyring` may have been read before. A
+    worker in the same process may count in `metrics` as well.
     """
-    collections = load_collections(settings.models, settings.limits)
+    if collections is None:
+        collections = load_collections(settings.models, settings.limits)
     metrics = metrics or Metrics(collections)
     counters = ApiMetrics(metrics)
     keys = keyring or Keyring(database, settings)

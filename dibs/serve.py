@@ -4,16 +4,11 @@ Each is a stack of contexts in one event loop. It unwinds in the order that a st
 worker drains, Redis closes, a private one stops, the database closes.
 """
 
-import asyncio
-import gc
 import logging
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-
-from sqlalchemy import Table
 
 from api.access import MAKE_A_KEY
 from api.keyring import Keyring, State
@@ -26,17 +21,20 @@ from dibs.http_protocol import Bounds
 from dibs.http_server import answering
 from dibs.logs import name_of
 from dibs.metrics_server import showing
+from dibs.running import announce
+from dibs.schema import check_schema
 from dibs.signals import Stop
+from dibs.working import working
 from shared.database import Database, open_database
 from shared.exporting import open_tracing
-from shared.faults import FaultClass, sort_fault
+from shared.faults import sort_fault
 from shared.metrics import Metrics
-from shared.migrate import is_current, migrate
+from shared.migrate import migrate
 from shared.queue import Queue
 from shared.registry import load_collections
 from shared.settings import Settings
 from shared.tracing import Tracing
-from worker.main import at_work, make_hands, make_runner
+from worker.main import make_hands
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +42,6 @@ log = logging.getLogger(__name__)
 MORE_CONNECTIONS = 50
 
 HERE = "listen on 127.0.0.1 (DIBS_HOST)"
-
-CLOSING_S = 5.0
-"""What a stop may take beyond its grace, for handing back and closing; servers that hang would hold it up for ever."""
 
 HTTP_SHARE = 1 / 3
 """How much of `grace_s` the last requests may take; the worker has the rest, so that both end in time."""
@@ -57,7 +52,7 @@ async def serve(settings: Settings) -> None:
     load_collections(settings.models)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(bound(settings.host, settings.port))
-        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
+        stop = stack.enter_context(Stop.of(settings).on_signals())
         if settings.database_url is None or settings.redis_url is None:
             stack.enter_context(locked(settings.data_dir))
         signals = await stack.enter_async_context(_signals(settings, "dibs"))
@@ -66,11 +61,13 @@ async def serve(settings: Settings) -> None:
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
         grace_s = settings.grace_s * (1 - HTTP_SHARE)
-        await stack.enter_async_context(_working(settings, database, queue, store, stop, grace_s, signals))
+        hands = make_hands(settings, database, queue, metrics=signals.metrics, tracing=signals.tracing)
+        working_ = working(settings, hands, stop, grace_s=grace_s, outlives=store.outlives)
+        await stack.enter_async_context(working_)
         # Nobody else is there to whom callers could go meanwhile.
         answering_ = _answering(settings, database, queue, keyring, listener, stop, signals, drain_s=0)
         await stack.enter_async_context(answering_)
-        _announce(stop, f"dibs serves {address_of(listener)}")
+        announce(stop, f"dibs serves {address_of(listener)}")
         await stop.wait()
 
 
@@ -81,7 +78,7 @@ async def serve_api(settings: Settings) -> None:
     settings.need("redis_url")
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(bound(settings.host, settings.port))
-        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
+        stop = stack.enter_context(Stop.of(settings).on_signals())
         signals = await stack.enter_async_context(_signals(settings, "dibs-api"))
         database = await stack.enter_async_context(_database(settings, signals))
         keyring = await _keyring(settings, database, listener)
@@ -89,7 +86,7 @@ async def serve_api(settings: Settings) -> None:
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
         answering_ = _answering(settings, database, queue, keyring, listener, stop, signals, drain_s=settings.drain_s)
         await stack.enter_async_context(answering_)
-        _announce(stop, f"dibs api serves {address_of(listener)}")
+        announce(stop, f"dibs api serves {address_of(listener)}")
         await stop.wait()
 
 
@@ -99,19 +96,17 @@ async def serve_worker(settings: Settings) -> None:
     settings.need("database_url")
     redis_url = settings.need("redis_url")
     async with AsyncExitStack() as stack:
-        stop = stack.enter_context(Stop(_latest_s(settings)).on_signals())
+        stop = stack.enter_context(Stop.of(settings).on_signals())
         signals = await stack.enter_async_context(_signals(settings, "dibs-worker"))
         database = await stack.enter_async_context(_database(settings, signals))
         store = await stack.enter_async_context(_store(settings))
         queue = Queue(store.redis, settings.queue_name, limit=settings.queue_limit)
         await stack.enter_async_context(showing(settings, signals.metrics, stop))
-        await stack.enter_async_context(_working(settings, database, queue, store, stop, settings.grace_s, signals))
-        _announce(stop, f"dibs worker works for {settings.queue_name} at {name_of(redis_url)}")
+        hands = make_hands(settings, database, queue, metrics=signals.metrics, tracing=signals.tracing)
+        working_ = working(settings, hands, stop, grace_s=settings.grace_s, outlives=store.outlives)
+        await stack.enter_async_context(working_)
+        announce(stop, f"dibs worker works for {settings.queue_name} at {name_of(redis_url)}")
         await stop.wait()
-
-
-def _latest_s(settings: Settings) -> float:
-    return settings.drain_s + settings.grace_s + CLOSING_S
 
 
 @dataclass(frozen=True)
@@ -146,24 +141,10 @@ async def _database(settings: Settings, signals: Signals) -> AsyncIterator[Datab
     if signals.tracing is not None:
         signals.tracing.follow(database)
     try:
-        await _check_schema(database, url, [c.table for c in load_collections(settings.models).values()])
+        await check_schema(database, name_of(url), [c.table for c in load_collections(settings.models).values()])
         yield database
     finally:
         await database.close()
-
-
-async def _check_schema(database: Database, url: str, tables: list[Table]) -> None:
-    try:
-        current = await is_current(database.reader, tables)
-    except Exception as error:
-        fault = sort_fault(error)
-        if fault.kind not in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
-            raise StartError(f"{name_of(url)} cannot be used: {fault.code}: {fault.detail}") from error
-        log.warning("%s does not answer (%s): adds are taken in and wait for it", name_of(url), fault.code)
-        return
-    if not current:
-        raise StartError(f"{name_of(url)} lacks tables or columns that this dibs needs: run `dibs migrate` first")
-    log.info("database: %s", name_of(url))
 
 
 async def _keyring(settings: Settings, database: Database, listener: socket.socket) -> Keyring:
@@ -220,36 +201,3 @@ async def _answering(
         root_path=settings.root_path,
     ):
         yield
-
-
-@asynccontextmanager
-async def _working(
-    settings: Settings, database: Database, queue: Queue, store: Store, stop: Stop, grace_s: float, signals: Signals
-) -> AsyncIterator[None]:
-    """Works while inside; on leaving, ends what runs, or all that is queued where nothing would outlive us."""
-    hands = make_hands(settings, database, queue, metrics=signals.metrics, tracing=signals.tracing)
-    runner = make_runner(settings, hands)
-    told = asyncio.Event()
-    async with at_work(hands):
-        running = runner.run_until(told, grace_s=grace_s, drain=not store.outlives)
-        work = asyncio.create_task(running, name="worker")
-        stop.depends_on(work)
-        try:
-            yield
-        finally:
-            told.set()
-            if not await stop.unless_hurried(work):
-                await runner.stop_now()
-            await asyncio.wait({work})
-            if not store.outlives and (lost := await queue.depth()):
-                log.error("%d accepted jobs are lost with the queue in memory", lost)
-
-
-def _announce(stop: Stop, line: str) -> None:
-    stop.ready()
-    # What the start has made lives as long as the process: the collector need not walk it again and again, which
-    # took some 80 ms each time, with every request waiting.
-    gc.collect()
-    gc.freeze()
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()

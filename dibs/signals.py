@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
+from shared.settings import Settings
+
 log = logging.getLogger(__name__)
 
 AT_ONCE_S = 3.0
 """How long a process has after the second signal to hand back what it holds."""
+
+CLOSING_S = 5.0
+"""What a stop may take beyond its grace, for handing back and closing; servers that hang would hold it up for ever."""
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -29,6 +34,10 @@ class Stop:
         self._hurried = asyncio.Event()
         self._starting = asyncio.current_task()
         self._broken: BaseException | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        return cls(settings.drain_s + settings.grace_s + CLOSING_S)
 
     @contextmanager
     def on_signals(self) -> Iterator[Self]:

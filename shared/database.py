@@ -96,13 +96,17 @@ def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool, statement_time
         },
     )
     if pooled:
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def _begin(connection: Connection) -> None:
-            local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())
-            connection.exec_driver_sql(f"SELECT {local}")
-
+        limit_transactions(engine)
     return engine
+
+
+def limit_transactions(engine: AsyncEngine) -> None:
+    """Let each transaction of `engine` set its own limits, where the connections are not ours to set them."""
+    local = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(f"SELECT {local}")
 
 
 _LIMITS = {

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.database import open_database
+from shared.database import Database, open_database
 from shared.models import Base
 
 log = logging.getLogger(__name__)
@@ -51,17 +51,24 @@ async def migrate(url: str, tables: Iterable[Table] = (), *, revision: str = "he
     # One connection migrates, the other says on PostgreSQL that somebody does. An index may take its time.
     database = open_database(url, pool_size=2, statement_timeout_s=None)
     try:
-        async with _alone(database.writer):
-            for tries_left in reversed(range(LOCK_TRIES)):
-                try:
-                    return await _migrate(database.writer, tables, revision)
-                except DBAPIError as error:
-                    if not tries_left or getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
-                        raise
-                log.warning("another transaction holds a lock on the tables; trying again")
-                await asyncio.sleep(STEP_BACK_S)
+        await migrate_database(database, tables, revision=revision)
     finally:
         await database.close()
+
+
+async def migrate_database(database: Database, tables: Iterable[Table] = (), *, revision: str = "head") -> None:
+    """As `migrate`, on two connections of `database`, whose statements must be allowed to take their time."""
+    async with _alone(database.writer):
+        for tries_left in reversed(range(LOCK_TRIES)):
+            try:
+                await _migrate(database.writer, tables, revision)
+            except DBAPIError as error:
+                if not tries_left or getattr(error.orig, "sqlstate", None) != LOCK_NOT_AVAILABLE:
+                    raise
+            else:
+                return
+            log.warning("another transaction holds a lock on the tables; trying again")
+            await asyncio.sleep(STEP_BACK_S)
 
 
 async def _migrate(engine: AsyncEngine, tables: Iterable[Table], revision: str) -> None:

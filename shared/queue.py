@@ -79,7 +79,7 @@ class Queue:
         self.redis = redis
         self.name = name
         self.limit = limit
-        self.batches = f"{name}:queue"
+        self.batches = self.batches_of(name)
         self.waiting = f"{name}:waiting"
         self.done_channel = f"{name}:done"
         self.wake_channel = f"{name}:wake"
@@ -93,6 +93,11 @@ class Queue:
         self._me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.hand_channel = self._channel_of(self._me)
         self._look = redis.register_script((_SCRIPTS / "look.lua").read_text())
+
+    @staticmethod
+    def batches_of(name: str) -> str:
+        """What arq calls its queue."""
+        return f"{name}:queue"
 
     def _channel_of(self, worker: str) -> str:
         return f"{self.name}:hand:{worker}"

@@ -75,11 +75,11 @@ def _check(model: type[Any], collection: Collection) -> None:
         raise CollectionError(f"{model.__name__}: {error}, which cannot be given as JSON") from None
 
 
-def load_collections(names: Iterable[str], limits: Limits = HARD) -> dict[str, Collection]:
-    """`animals` and the collections in `names` (module, or module:Class), by table name; raises `CollectionError`."""
+def load_collections(named: Iterable[str | type[Any]], limits: Limits = HARD) -> dict[str, Collection]:
+    """`animals` and what is `named` (module, module:Class, or the class), by table name; raises `CollectionError`."""
     models: list[type[Any]] = [Animal]
-    for name in names:
-        models += _models_in(name)
+    for one in named:
+        models += _models_in(one) if isinstance(one, str) else [one]
     found: dict[str, Collection] = {}
     for model in dict.fromkeys(models):
         collection = collection_of(model, limits)

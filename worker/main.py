@@ -7,6 +7,7 @@ from typing import Any
 
 from arq.worker import Function, Retry, func
 
+from shared.collections import Collection
 from shared.contract import Batch
 from shared.database import Database, open_database
 from shared.exporting import open_tracing
@@ -75,11 +76,16 @@ def make_hands(
     database: Database,
     queue: Queue,
     *,
+    collections: dict[str, Collection] | None = None,
     metrics: Metrics | None = None,
     tracing: Tracing | None = None,
 ) -> Hands:
-    """Hands on what is the caller's to close. They count into `metrics`, so that somebody can show them."""
-    collections = load_collections(settings.models)
+    """Hands on what is the caller's to close. They count into `metrics`, so that somebody can show them.
+
+    The `collections` are those that the settings name unless they are given.
+    """
+    if collections is None:
+        collections = load_collections(settings.models)
     counters = WorkerMetrics(metrics or Metrics(collections))
     return Hands(
         database=database,

@@ -18,6 +18,7 @@ PATIENCE_S = 60.0
 CLONE = ("Makefile", "pyproject.toml", "requirements.txt", "requirements-dev.txt")
 IS_READY = re.compile(r"^dibs (\w+ )?(serves|works)|Uvicorn running|Starting worker", re.MULTILINE)
 OUR_ADDRESS = "127.0.0.1:8000"
+OUR_PORT = "--port 8000"
 
 
 class Failed(Exception):  # noqa: N818
@@ -30,7 +31,11 @@ class Stage:
     def __init__(self, directory: Path, replacements: dict[str, str]) -> None:
         self._directory = directory
         self._port = free_port()
-        self._replacements = {OUR_ADDRESS: f"127.0.0.1:{self._port}", **replacements}
+        self._replacements = {
+            OUR_ADDRESS: f"127.0.0.1:{self._port}",
+            OUR_PORT: f"--port {self._port}",
+            **replacements,
+        }
         self._started = 0
         for name in CLONE:
             (directory / name).symlink_to(ROOT / name)

@@ -21,7 +21,7 @@ WELL_FORMED: dict[str, Callable[[str], object]] = {
     "toml": tomllib.loads,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
 }
-POSTGRESQL = "postgresql://dibs@localhost/dibs"
+POSTGRESQL = ("postgresql://dibs@localhost/dibs", "postgresql+asyncpg://dibs@localhost/dibs")
 REDIS = "redis://localhost:6379/0"
 
 
@@ -45,8 +45,9 @@ def test_every_block_of_the_page_does_what_it_says(page: Path, request: pytest.F
     text = (ROOT / page).read_text()
     blocks = blocks_of(text)
     replacements = {}
-    if POSTGRESQL in text:
-        replacements[POSTGRESQL] = request.getfixturevalue("empty_postgresql")
+    for address in POSTGRESQL:
+        if address in text:
+            replacements[address] = request.getfixturevalue("empty_postgresql")
     if REDIS in text:
         replacements[REDIS] = request.getfixturevalue("redis_url")
     runs = [block for block in blocks if block.language in {"console", "python"} or "file" in block.options]

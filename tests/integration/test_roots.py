@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from api.access import _Routes
 from dibs import Dibs, Exhausted, Refused, Status, Succeeded
 from dibs.entrance import address_of, bound
 from dibs.http_protocol import Bounds
@@ -146,6 +147,16 @@ async def test_nobody_without_a_key_comes_in(sqlite_database: Database, fake_que
             assert (await client.post(f"{ROOT}/add", headers=bearer(key))).status_code == 202
         refused = await client.post(f"{ROOT}/add")
         assert refused.json()["type"] == f"{ROOT}/problems/unauthorized"
+
+
+async def test_what_an_address_needs_is_remembered_by_the_path_within(
+    sqlite_database: Database, fake_queue: Queue
+) -> None:
+    app, routes = make_test_app(sqlite_database, fake_queue), _Routes()
+    for root in (ROOT, "/elsewhere"):
+        scope = {"type": "http", "method": "GET", "path": f"{root}/jobs", "root_path": root, "app": app}
+        assert routes.need(scope).scopes == {Scope.READ, Scope.ADMIN}
+    assert list(routes._plain) == [("GET", "/jobs")]
 
 
 async def test_a_browser_logs_in_and_out(sqlite_database: Database, fake_queue: Queue, how: str) -> None:
