@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.access import too_many
 from api.callers import Caller
@@ -66,9 +66,9 @@ class BulkView(BaseModel):
 
     id: UUID
     collection: str
-    complete: bool
-    lines: int
-    counts: dict[Status, int] | None
+    complete: bool = Field(description="Whether the last line was taken in")
+    lines: int = Field(description="Lines that were taken in so far")
+    counts: dict[Status, int] | None = Field(description="How many of its jobs stand where")
     links: BulkLinks
 
     @property
