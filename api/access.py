@@ -11,11 +11,12 @@ from typing import Any
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.callers import ANYBODY, STRANGER, Caller, Needs, needs_of
+from api.callers import ANYBODY, CALLER, STRANGER, Caller, Needs, needs_of
 from api.cookies import key_in_cookie
 from api.keyring import Keyring, State
 from api.local import is_local
 from api.problems import ProblemError, refuse, respond
+from api.roots import path_of, root_of
 from shared.problems import Kind
 from shared.rates import Left, Rate, Rates
 
@@ -36,7 +37,7 @@ _KNOWN_PATH = Needs(frozenset())
 
 
 class Access:
-    """ASGI middleware: sets the state's `caller`, or refuses."""
+    """ASGI middleware: sets the scope's caller, or refuses."""
 
     def __init__(self, app: ASGIApp, keyring: Keyring, rates: Rates, refuse_page: RefusePage) -> None:
         self._app = app
@@ -63,11 +64,11 @@ class Access:
             answer = (
                 self._refuse_page(scope, refused)
                 if needed.is_page
-                else respond(refused.problem, headers=refused.headers)
+                else respond(refused.problem, root_of(scope), headers=refused.headers)
             )
             await answer(scope, receive, send)
             return
-        scope.setdefault("state", {})["caller"] = caller
+        scope[CALLER] = caller
         await self._app(scope, receive, send)
 
     async def _caller(self, scope: Scope, needed: Needs) -> Caller:
@@ -158,7 +159,8 @@ class _Routes:
         self._plain: dict[tuple[str, str], Needs] = {}
 
     def need(self, scope: Scope) -> Needs:
-        known = self._plain.get((scope["method"], scope["path"]))
+        method, path = scope["method"], path_of(scope)
+        known = self._plain.get((method, path))
         if known is not None:
             return known
         for route in scope["app"].router.routes:
@@ -166,8 +168,8 @@ class _Routes:
             if match is Match.FULL:
                 needed = needs_of(endpoint_of(route))
                 # A mount takes any method, and those could be made up without end.
-                if getattr(route, "path", None) == scope["path"] and getattr(route, "methods", None):
-                    self._plain[scope["method"], scope["path"]] = needed
+                if getattr(route, "path", None) == path and getattr(route, "methods", None):
+                    self._plain[method, path] = needed
                 return needed
         return _KNOWN_PATH
 

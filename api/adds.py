@@ -93,12 +93,11 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
             wish = _parsed(collection, body or default)
             key = idempotency_key(request)
             wait_s = wanted_wait_s(request, door.settings.max_wait_s)
-            caller = caller_of(request)
-            view = await door.submit(caller, collection, wish, key)
+            view = await door.submit(caller_of(request), collection, wish, key)
         except ProblemError as refusal:
             door.metrics.refused(collection.name, refusal.problem.kind)
             raise
-        return await show_taken_in(door, caller, view, wait_s)
+        return await show_taken_in(door, request, view, wait_s)
 
     return add
 

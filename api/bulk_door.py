@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field
-
 from api.access import too_many
+from api.bulk_view import BulkView
 from api.callers import Caller
 from api.door import Door
-from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
+from api.problems import ProblemError, refuse
 from api.waiters import LOOK_AGAIN_S, REST
 from shared.clock import utc_now
 from shared.collections import Collection, InvalidAdd, MalformedAdd
-from shared.contract import Job, Place, Status
+from shared.contract import Job, Place
 from shared.ids import as_id, keyed_id, line_id, new_bulk_id
 from shared.points import Point, reached
 from shared.problems import FieldError, Kind, Problem, problem
@@ -52,34 +51,6 @@ class Part:
 WHOLE = Part()
 
 
-class BulkLinks(BaseModel):
-    self: str
-    results: str
-    collection: str
-
-
-class BulkView(BaseModel):
-    """A bulk: how many lines were taken in so far, whether all were, and how many jobs stand where.
-
-    `counts` is null where nobody has counted, as in the answer to the upload.
-    """
-
-    id: UUID
-    collection: str
-    complete: bool = Field(description="Whether the last line was taken in")
-    lines: int = Field(description="Lines that were taken in so far")
-    counts: dict[Status, int] | None = Field(description="How many of its jobs stand where")
-    links: BulkLinks
-
-    @property
-    def jobs_ended(self) -> int:
-        return sum(count for status, count in (self.counts or {}).items() if status.is_outcome)
-
-    @property
-    def has_ended(self) -> bool:
-        return self.complete and self.jobs_ended >= self.lines
-
-
 class BulkDoor:
     """What the routes of bulks do, without HTTP."""
 
@@ -101,7 +72,7 @@ class BulkDoor:
         if part != WHOLE and key is None:
             raise refuse(Kind.MALFORMED, "a bulk that is sent in parts needs an Idempotency-Key")
         bulk = new_bulk_id() if key is None else keyed_id(caller.name, f"bulk\0{key}")
-        with queue_at_hand():
+        with self._door.at_hand.queue():
             known = await self._door.queue.bulk(bulk) if key is not None else None
         if known is not None and known.collection != collection.name:
             raise refuse(Kind.KEY_REUSED, f"this key was used for a bulk into {known.collection}")
@@ -131,7 +102,7 @@ class BulkDoor:
         await self._take(caller, collection, jobs, taken, is_keyed=key is not None)
         so_far = Bulk(caller.name, collection.name, number, complete=not part.more)
         await self._note(bulk, known, so_far)
-        return _view(bulk, known if known is not None and taken > number else so_far, None)
+        return BulkView.of(bulk, known if known is not None and taken > number else so_far, None)
 
     async def _take(
         self, caller: Caller, collection: Collection, jobs: list[Job], taken: int, *, is_keyed: bool
@@ -154,7 +125,7 @@ class BulkDoor:
             await self._pace(caller.key, caller.rate, jobs)
         give_up_at = time.monotonic() + ROOM_S
         while True:
-            with queue_at_hand():
+            with self._door.at_hand.queue():
                 try:
                     submitted = await self._door.grouping.submit_all(collection.name, jobs)
                     break
@@ -182,25 +153,25 @@ class BulkDoor:
     async def _note(self, bulk: UUID, known: Bulk | None, so_far: Bulk) -> None:
         """Remember how far the bulk is, unless it was further before."""
         if known is None or so_far.complete or (not known.complete and known.lines < so_far.lines):
-            with queue_at_hand():
+            with self._door.at_hand.queue():
                 await self._door.queue.note_bulk(bulk, so_far)
 
     async def view(self, caller: Caller, bulk_id: str) -> BulkView:
         """How far the bulk is, and how many of its jobs stand where."""
         bulk, known = await self.find(caller, bulk_id)
-        with database_at_hand():
+        with self._door.at_hand.database():
             async with self._door.database.reads() as session:
-                return _view(bulk, known, await count_bulk(session, bulk))
+                return BulkView.of(bulk, known, await count_bulk(session, bulk))
 
     async def find(self, caller: Caller, bulk_id: str) -> tuple[UUID, Bulk]:
         """What is known of the bulk; from its receipts alone where Redis no longer knows it."""
         bulk = as_id(bulk_id)
         if bulk is None:
             raise _unknown_bulk()
-        with queue_at_hand():
+        with self._door.at_hand.queue():
             known = await self._door.queue.bulk(bulk)
         if known is None:
-            with database_at_hand():
+            with self._door.at_hand.database():
                 async with self._door.database.reads() as session:
                     last = await last_of_bulk(session, bulk)
             known = Bulk(*last, complete=False) if last else None
@@ -228,11 +199,11 @@ class BulkDoor:
                 await ear.until(max(1, view.lines - view.jobs_ended), min(left_s, count_again_s))
 
     async def results(
-        self, caller: Caller, bulk: UUID, lines: int, *, after: int = 0, limit: int | None = None
+        self, caller: Caller, bulk: UUID, lines: int, *, root: str = "", after: int = 0, limit: int | None = None
     ) -> AsyncIterator[dict[str, Any]]:
         """Each line's number and job, in order, for those of the `limit` lines that follow on line `after`.
 
-        A job without a receipt yet is shown as Redis knows it.
+        A job without a receipt yet is shown as Redis knows it; all as to somebody to whom dibs stands at `root`.
         """
         end = lines if limit is None else min(lines, after + limit)
         for start in range(after, end, BATCH):
@@ -241,16 +212,16 @@ class BulkDoor:
                 receipts = await read_bulk(session, bulk, after=start, limit=stop - start)
             for line in range(start + 1, stop + 1):
                 if line in receipts:
-                    yield {"line": line, **receipts[line].view().model_dump(mode="json")}
+                    yield {"line": line, **receipts[line].view().at(root).model_dump(mode="json")}
                 else:
-                    yield {"line": line, **await self._pending(caller, line_id(bulk, line))}
+                    yield {"line": line, **await self._pending(caller, line_id(bulk, line), root)}
 
-    async def _pending(self, caller: Caller, job: UUID) -> dict[str, Any]:
+    async def _pending(self, caller: Caller, job: UUID, root: str) -> dict[str, Any]:
         try:
-            return (await self._door.job(caller, str(job))).model_dump(mode="json")
+            return (await self._door.job(caller, str(job))).at(root).model_dump(mode="json")
         except ProblemError as away:
             # The answer has begun; what cannot be said of this line is said in its place.
-            return {"id": str(job), "error": away.problem.model_dump(mode="json", exclude_none=True)}
+            return {"id": str(job), "error": away.problem.at(root).model_dump(mode="json", exclude_none=True)}
 
 
 def _lines_at_once(rate: Rate | None) -> int:
@@ -285,21 +256,6 @@ def _same_line(job: Job, known: Receipt | Ticket | None) -> None:
 def _line(job: Job) -> int:
     assert job.place is not None
     return job.place.line
-
-
-def _view(bulk: UUID, known: Bulk, counts: dict[Status, int] | None) -> BulkView:
-    if counts is not None and (waiting := known.lines - sum(counts.values())) > 0:
-        counts = {Status.QUEUED: waiting, **counts}
-    return BulkView(
-        id=bulk,
-        collection=known.collection,
-        complete=known.complete,
-        lines=known.lines,
-        counts=counts,
-        links=BulkLinks(
-            self=f"/bulk/{bulk}", results=f"/bulk/{bulk}/results", collection=f"/collections/{known.collection}"
-        ),
-    )
 
 
 def _another_length(lines: int) -> ProblemError:

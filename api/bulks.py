@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.bulk_door import MAX_LINES, BulkDoor, BulkView, Part
+from api.bulk_door import MAX_LINES, BulkDoor, Part
+from api.bulk_view import BulkView
 from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.headers import PREFER, headers
@@ -14,6 +15,7 @@ from api.jobs import applied
 from api.lines import lines_of
 from api.problems import responses
 from api.requests import KEY_HEADER, Id, idempotency_key, read_steadily, require_ndjson, wanted_wait_s
+from api.roots import root_of
 from shared.encoding import encode
 from shared.problems import Kind
 
@@ -71,7 +73,8 @@ def install(app: FastAPI, door: Door) -> None:
         parts = read_steadily(request, door.settings.body_timeout_s)
         lines = lines_of(parts, door.settings.max_line_bytes)
         view = await bulks.take_in(caller_of(request), chosen, lines, key, Part(after, more))
-        return Response(view.model_dump_json(), 202, {"Location": view.links.self}, "application/json")
+        shown = view.at(root_of(request.scope))
+        return Response(shown.model_dump_json(), 202, {"Location": shown.links.self}, "application/json")
 
     @app.get(
         "/bulk/{bulk_id}",
@@ -91,7 +94,7 @@ def install(app: FastAPI, door: Door) -> None:
         with door.wait(wanted_wait_s(request, door.settings.max_wait_s)) as wait_s:
             view = await (bulks.ended(caller, bulk_id, wait_s) if wait_s else bulks.view(caller, bulk_id))
         told = {"Cache-Control": "no-store"} | applied(wait_s)
-        return Response(view.model_dump_json(), 200, told, "application/json")
+        return Response(view.at(root_of(request.scope)).model_dump_json(), 200, told, "application/json")
 
     @app.get(
         "/bulk/{bulk_id}/results",
@@ -111,7 +114,8 @@ def install(app: FastAPI, door: Door) -> None:
     ) -> StreamingResponse:
         caller = caller_of(request)
         found, known = await bulks.find(caller, bulk_id)
-        lines = bulks.results(caller, found, known.lines, after=after, limit=limit)
+        root = root_of(request.scope)
+        lines = bulks.results(caller, found, known.lines, root=root, after=after, limit=limit)
         return StreamingResponse(_ndjson(lines), media_type=NDJSON)
 
 

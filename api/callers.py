@@ -11,6 +11,7 @@ from shared.scopes import Scope
 
 __all__ = [
     "ANYBODY",
+    "CALLER",
     "STRANGER",
     "Caller",
     "Needs",
@@ -41,13 +42,16 @@ class Caller:
 ANYBODY = Caller("", frozenset(Scope))
 """Whoever asks while the door is open."""
 
+CALLER = "dibs.caller"
+"""Where the way in puts whom it found, in the scope of a request."""
+
 STRANGER = Caller("?", frozenset())
 """Whoever asks without a key for what everybody may see; no caller and no owner can be called so."""
 
 
 def caller_of(request: Request) -> Caller:
     """The caller of `request`, as the way in found it; there is no other way in."""
-    caller: Caller = request.state.caller
+    caller: Caller = request.scope[CALLER]
     return caller
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from api.at_hand import AtHand
 from api.callers import Caller
 from api.grouping import Grouping
 from api.metrics import ApiMetrics
-from api.problems import ProblemError, database_at_hand, queue_at_hand, refuse
+from api.problems import ProblemError, refuse
 from api.reader import Found, Reader
 from api.slots import Slots
 from api.waiters import Waiters
@@ -38,6 +39,7 @@ class Door:
     settings: Settings
     database: Database
     queue: Queue
+    at_hand: AtHand
     collections: dict[str, Collection]
     reader: Reader
     waiters: Waiters
@@ -69,7 +71,7 @@ class Door:
 
     async def take_in(self, caller: Caller, collection: Collection, job: Job, *, may_be_known: bool) -> JobView:
         """Put `job` into the queue, or return the one that is known by its id, which must be the same add."""
-        with queue_at_hand():
+        with self.at_hand.queue():
             try:
                 submitted = await self.grouping.submit(collection.name, job)
             except QueueFull:
@@ -81,7 +83,7 @@ class Door:
             # The receipt is the truth, whatever the queue says. What was queued just now is harmless: a worker
             # finds the receipt as well. But its ticket would speak for the key until then.
             if submitted.held is None:
-                with queue_at_hand():
+                with self.at_hand.queue():
                     await self.queue.forget(job.id)
             _same_add(receipt.fingerprint, job.fingerprint)
             self.metrics.submitted(collection.name, repeated=1)
@@ -134,17 +136,17 @@ class Door:
 
     async def _end(self, waiting: Waiting) -> Receipt:
         """The receipt of a job that waited a moment ago: cancelled, unless a worker came first."""
-        with queue_at_hand():
+        with self.at_hand.queue():
             job = await self.queue.job(waiting)
         cancelled = Receipt.cancelled(job, waiting.ticket.collection, tries=waiting.tries)
-        with database_at_hand():
+        with self.at_hand.database():
             async with self.database.writes.begin() as session:
                 is_first = bool(await write_receipts(session, [cancelled]))
                 receipt = (await read_receipts(session, [job.id]))[job.id]
         await reached(Point.CANCELLED, [job.id])
         if is_first:
             self.metrics.cancelled(receipt.collection)
-        with queue_at_hand():
+        with self.at_hand.queue():
             await self.queue.settle([receipt])
         return receipt
 
@@ -154,7 +156,7 @@ class Door:
             return {}
         try:
             async with asyncio.timeout(GLANCE_S):
-                with database_at_hand():
+                with self.at_hand.database():
                     async with self.database.reads() as session:
                         return await read_receipts(session, jobs)
         except (ProblemError, TimeoutError):

@@ -16,6 +16,7 @@ from api.jobs import AWAY
 from api.problems import refuse, responses
 from api.reader import Found
 from api.requests import Id
+from api.roots import root_of
 from api.waiters import Ear
 from shared.problems import Kind
 
@@ -95,16 +96,16 @@ def install(app: FastAPI, door: Door) -> None:
             if found.status.is_outcome and last_id == id_of_event(found):
                 return Response(status_code=204, headers={"Cache-Control": "no-store"})
             ear.wants_states = True
-            return EventStream(told(ear, found, last_id), held.pop_all())
+            return EventStream(told(ear, found, last_id, root_of(request.scope)), held.pop_all())
 
 
-async def told(ear: Ear, found: Found, last_id: str | None) -> AsyncIterator[bytes]:
+async def told(ear: Ear, found: Found, last_id: str | None, root: str = "") -> AsyncIterator[bytes]:
     """The events of a job that was `found` so, from what follows on the one with `last_id`, until its outcome."""
     yield format_sse_event(retry=RECONNECT_MS)
     while True:
         if (event_id := id_of_event(found)) != last_id:
             last_id = event_id
-            yield _event(found)
+            yield _event(found, root)
         if found.status.is_outcome:
             return
         news = await ear.news(HEARTBEAT_S)
@@ -121,6 +122,6 @@ def id_of_event(found: Found) -> str:
     return f"{found.status}.{found.tries}"
 
 
-def _event(found: Found) -> bytes:
+def _event(found: Found, root: str) -> bytes:
     name = "outcome" if found.status.is_outcome else "status"
-    return format_sse_event(event=name, id=id_of_event(found), data_str=found.view().model_dump_json())
+    return format_sse_event(event=name, id=id_of_event(found), data_str=found.view().at(root).model_dump_json())

@@ -13,7 +13,8 @@ from api.callers import Caller, Scope, caller_of, needs
 from api.cursors import read_cursor, write_cursor
 from api.door import Door
 from api.headers import headers
-from api.problems import database_at_hand, queue_at_hand, refuse, responses
+from api.problems import refuse, responses
+from api.roots import path_of, root_of
 from shared.contract import OUTCOMES, JobView, Status
 from shared.problems import FieldError, Kind
 from shared.receipt_pages import Page, Place, Wanted, read_page
@@ -58,6 +59,10 @@ class JobPage(BaseModel):
 
     jobs: list[JobView]
     next: str | None
+
+    def at(self, root: str) -> "JobPage":
+        """The same, as it is told to whom dibs stands at `root`."""
+        return JobPage(jobs=[job.at(root) for job in self.jobs], next=self.next) if root else self
 
 
 def _not_null(schema: dict[str, Any]) -> None:
@@ -115,7 +120,7 @@ class JobList:
         after = None if asked.cursor is None else Place(*read_cursor(asked.cursor, _ENDED)[1:])
         owner = None if Scope.ADMIN in caller.scopes else caller.name
         wanted = Wanted(frozenset(asked.status), asked.collection, owner, asked.since, asked.until)
-        with database_at_hand():
+        with self._door.at_hand.database():
             async with self._door.database.reads() as session:
                 return await read_page(session, wanted, after, asked.limit)
 
@@ -126,7 +131,7 @@ class JobList:
             is_there = asked.collection in {None, job.ticket.collection}
             return is_there and job.status in asked.status and caller.may_see(job.caller)
 
-        with queue_at_hand():
+        with self._door.at_hand.queue():
             return await read_waiting_page(self._door.queue, is_wanted, after, asked.limit)
 
 
@@ -144,7 +149,7 @@ def install(app: FastAPI, jobs: JobList) -> None:
     )
     @needs(Scope.READ)
     async def page(asked: Annotated[PageFilter, Query()], request: Request) -> Response:
-        shown = await jobs.page(caller_of(request), asked)
+        shown = (await jobs.page(caller_of(request), asked)).at(root_of(request.scope))
         links = {"Cache-Control": "no-store"} | next_link(request, shown.next)
         return Response(shown.model_dump_json(), 200, links, "application/json")
 
@@ -154,7 +159,8 @@ def next_link(request: Request, cursor: str | None) -> dict[str, str]:
     if cursor is None:
         return {}
     query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    return {"Link": f'<{request.scope["path"]}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
+    address = root_of(request.scope) + path_of(request.scope)
+    return {"Link": f'<{address}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'}
 
 
 def cursor_of_ended(place: Place | None) -> str | None:

@@ -5,11 +5,12 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
-from api.callers import Caller, Scope, caller_of, needs
+from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.headers import PREFER, headers
 from api.problems import ProblemError, responses
 from api.requests import Id, wanted_wait_s
+from api.roots import root_of
 from api.thin_route import ThinRoute
 from shared.contract import JobView
 from shared.problems import MEDIA_TYPE, Kind
@@ -31,23 +32,26 @@ def applied(wait_s: float | None) -> dict[str, str]:
     return {} if wait_s is None else {"Preference-Applied": f"wait={wait_s:g}"}
 
 
-def show(view: JobView, wait_s: float | None, *, pending: int) -> Response:
-    """A job as an answer: 200 when it has ended, `pending` with `Retry-After` while it has not."""
+def show(view: JobView, root: str, wait_s: float | None, *, pending: int) -> Response:
+    """A job as an answer to somebody to whom dibs stands at `root`: 200 when it has ended, `pending` with
+    `Retry-After` while it has not.
+    """
     told = {"Cache-Control": "no-store"} | applied(wait_s)
     if not view.status.is_outcome:
         told["Retry-After"] = str(RETRY_AFTER_S)
     status = 200 if view.status.is_outcome else pending
-    return Response(view.model_dump_json(), status, told, "application/json")
+    return Response(view.at(root).model_dump_json(), status, told, "application/json")
 
 
-async def show_taken_in(door: Door, caller: Caller, view: JobView, wait_s: float | None) -> Response:
+async def show_taken_in(door: Door, request: Request, view: JobView, wait_s: float | None) -> Response:
     """A job that is in the queue as an answer: 202, or 200 where it has ended, if need be within `wait_s`."""
     # The job is taken in: should anything go wrong with the wait, that is still the answer.
     with door.wait(None if view.status.is_outcome else wait_s) as granted_s, contextlib.suppress(ProblemError):
         if granted_s:
-            view = await door.outcome(caller, str(view.id), granted_s)
-    answer = show(view, wait_s if view.status.is_outcome else granted_s, pending=202)
-    answer.headers["Location"] = view.links.self
+            view = await door.outcome(caller_of(request), str(view.id), granted_s)
+    root = root_of(request.scope)
+    answer = show(view, root, wait_s if view.status.is_outcome else granted_s, pending=202)
+    answer.headers["Location"] = root + view.links.self
     return answer
 
 
@@ -57,7 +61,7 @@ def install(app: FastAPI, door: Door) -> None:
         caller = caller_of(request)
         with door.wait(wanted_wait_s(request, door.settings.max_wait_s)) as wait_s:
             view = await (door.outcome(caller, job_id, wait_s) if wait_s else door.job(caller, job_id))
-        return show(view, wait_s, pending=200)
+        return show(view, root_of(request.scope), wait_s, pending=200)
 
     app.router.add_api_route(
         "/jobs/{job_id}",
@@ -85,7 +89,8 @@ def install(app: FastAPI, door: Door) -> None:
     )
     @needs(Scope.ADD)
     async def cancel(job_id: Id, request: Request) -> Response:
-        return show(await door.cancel(caller_of(request), job_id), None, pending=200)
+        view = await door.cancel(caller_of(request), job_id)
+        return show(view, root_of(request.scope), None, pending=200)
 
 
 def with_job(kind: Kind) -> dict[int | str, dict[str, Any]]:

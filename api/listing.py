@@ -2,14 +2,15 @@
 
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Query
+from fastapi import FastAPI, Path, Query, Request
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import Select, literal, select, tuple_
 
 from api.callers import Scope, needs
 from api.cursors import no_cursor, read_cursor, write_cursor
 from api.door import Door
-from api.problems import database_at_hand, responses
+from api.problems import responses
+from api.roots import root_of
 from shared.collections import Collection, InvalidAdd
 from shared.contract import Row
 from shared.problems import Kind
@@ -44,8 +45,9 @@ def install(app: FastAPI, door: Door) -> None:
 
     @app.get("/collections", tags=["collections"], summary="What can be added to")
     @needs(Scope.ADD, Scope.READ)
-    async def collections() -> Listing:
-        return Listing(collections=[CollectionView(**_about(c)) for c in door.collections.values()])
+    async def collections(request: Request) -> Listing:
+        root = root_of(request.scope)
+        return Listing(collections=[CollectionView(**_about(c, root)) for c in door.collections.values()])
 
     @app.get(
         "/collections/{collection}",
@@ -55,29 +57,31 @@ def install(app: FastAPI, door: Door) -> None:
     )
     @needs(Scope.READ)
     async def rows(
+        request: Request,
         collection: Annotated[str, Path(json_schema_extra={"enum": sorted(door.collections)})],
         cursor: Annotated[str | None, Query(json_schema_extra={"format": "cursor", "minLength": 1})] = None,
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     ) -> Page:
         chosen = door.collection(collection)
         query = _after(chosen, cursor).limit(limit + 1)
-        with database_at_hand():
+        with door.at_hand.database():
             async with door.database.reads() as session:
                 found = (await session.execute(query)).mappings().all()
         page = [chosen.to_json({str(name): value for name, value in row.items()}) for row in found[:limit]]
+        root = root_of(request.scope)
         more = (
-            f"/collections/{collection}?limit={limit}&cursor={write_cursor(chosen.keys_of(page[-1:])[0])}"
+            f"{root}/collections/{collection}?limit={limit}&cursor={write_cursor(chosen.keys_of(page[-1:])[0])}"
             if len(found) > limit
             else None
         )
-        return Page(**_about(chosen), rows=page, next=more)
+        return Page(**_about(chosen, root), rows=page, next=more)
 
 
-def _about(collection: Collection) -> dict[str, Any]:
+def _about(collection: Collection, root: str) -> dict[str, Any]:
     return {
         "name": collection.name,
         "key": list(collection.key),
-        "add": f"/add/{collection.name}",
+        "add": f"{root}/add/{collection.name}",
         "add_schema": collection.json_schema("#/$defs/{model}"),
     }
 

@@ -24,6 +24,7 @@ from api import (
     stats,
 )
 from api.access import Access, endpoint_of
+from api.at_hand import AtHand
 from api.callers import Scope, needs
 from api.door import Door
 from api.grouping import Grouping
@@ -33,6 +34,7 @@ from api.observing import Observing
 from api.page.install import install as install_page
 from api.page.rendering import Pages
 from api.reader import Reader
+from api.roots import path_of
 from api.security import tell_security
 from api.slots import Slots
 from api.waiters import Waiters
@@ -146,13 +148,15 @@ def _make_door(
     metrics: ApiMetrics,
     tracing: Tracing | None,
 ) -> Door:
-    reader = Reader(database, queue)
+    at_hand = AtHand()
+    reader = Reader(database, queue, at_hand)
     waiters = Waiters(queue, reader)
     metrics.count_open_waits(waiters.how_many)
     return Door(
         settings=settings,
         database=database,
         queue=queue,
+        at_hand=at_hand,
         collections=collections,
         reader=reader,
         waiters=waiters,
@@ -173,7 +177,7 @@ def _telemetry(tracing: Tracing | None) -> TelemetryConfig:
         "logs": False,
         "operation_spans": False,
         "auto_configure": False,
-        "exclude": lambda scope: scope["path"].startswith(UNTRACED),
+        "exclude": lambda scope: path_of(scope).startswith(UNTRACED),
     }
 
 

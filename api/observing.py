@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from api.metrics import ApiMetrics, waited_s
+from api.roots import note_root
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ class Observing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        note_root(scope)
         request_id = self._id_of(scope)
         # Every request runs in a task of its own, so nothing needs to be unbound.
         bind_contextvars(request_id=request_id.decode())

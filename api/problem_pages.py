@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from api.callers import Scope, needs
 from api.problems import refuse, responses
+from api.roots import root_of
 from shared.problem_kinds import ABOUT, About
 from shared.problems import Kind
 
@@ -45,9 +46,9 @@ class ProblemKind(BaseModel):
     remedy: str
 
     @classmethod
-    def of(cls, about: About) -> "ProblemKind":
+    def of(cls, about: About, root: str) -> "ProblemKind":
         status = about.status.value if about.status else None
-        return cls(type=about.page, title=about.title, status=status, meaning=about.meaning, remedy=about.remedy)
+        return cls(type=root + about.page, title=about.title, status=status, meaning=about.meaning, remedy=about.remedy)
 
 
 class ProblemKinds(BaseModel):
@@ -66,9 +67,10 @@ def install(app: FastAPI) -> None:
     )
     @needs(Scope.ADD, Scope.READ)
     async def kinds(request: Request) -> Response:
+        root = root_of(request.scope)
         if wants_html(request):
-            return _page("Problems", _list(ABOUT.values()))
-        return _json(ProblemKinds(problems=[ProblemKind.of(about) for about in ABOUT.values()]))
+            return _page("Problems", _list(ABOUT.values(), root))
+        return _json(ProblemKinds(problems=[ProblemKind.of(about, root) for about in ABOUT.values()]))
 
     @app.get(
         "/problems/{kind}",
@@ -83,7 +85,8 @@ def install(app: FastAPI) -> None:
         about = next((about for about in ABOUT.values() if about.kind == kind), None)
         if about is None:
             raise refuse(Kind.NOT_FOUND, "there is no such kind of problem; /problems lists them")
-        return _page(about.title, _about(about)) if wants_html(request) else _json(ProblemKind.of(about))
+        root = root_of(request.scope)
+        return _page(about.title, _about(about, root)) if wants_html(request) else _json(ProblemKind.of(about, root))
 
 
 def wants_html(request: Request) -> bool:
@@ -113,17 +116,17 @@ def _page(title: str, body: str) -> Response:
     return Response(PAGE.format(title=escape(title), body=body), 200, headers, HTML)
 
 
-def _list(kinds: Iterable[About]) -> str:
-    items = "".join(f'<li><a href="{about.page}">{escape(about.title)}</a></li>\n' for about in kinds)
+def _list(kinds: Iterable[About], root: str) -> str:
+    items = "".join(f'<li><a href="{root}{about.page}">{escape(about.title)}</a></li>\n' for about in kinds)
     return f"<h1>Problems</h1>\n<ul>\n{items}</ul>"
 
 
-def _about(about: About) -> str:
+def _about(about: About, root: str) -> str:
     seen = f"{about.status.value} {about.status.phrase}" if about.status else "the error of a failed job"
-    told = (("Type", f"<code>{about.page}</code>"), ("Seen as", escape(seen)),
+    told = (("Type", f"<code>{root}{about.page}</code>"), ("Seen as", escape(seen)),
             ("What it means", _marked(about.meaning)), ("What to do", _marked(about.remedy)))  # fmt: skip
     facts = "".join(f"<dt>{name}</dt><dd>{text}</dd>\n" for name, text in told)
-    return f'<h1>{escape(about.title)}</h1>\n<dl>\n{facts}</dl>\n<p><a href="/problems">All problems</a></p>'
+    return f'<h1>{escape(about.title)}</h1>\n<dl>\n{facts}</dl>\n<p><a href="{root}/problems">All problems</a></p>'
 
 
 def _marked(text: str) -> str:

@@ -1,37 +1,26 @@
 """Errors on their way out: each is a problem (RFC 9457), whatever raised it."""
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from shared.absence import Absence
+from api.roots import root_of
 from shared.contract import JobView
 from shared.encoding import encode
-from shared.faults import FaultClass, sort_fault
 from shared.ids import as_id
 from shared.problem_kinds import ABOUT
 from shared.problems import MEDIA_TYPE, FieldError, Kind, Problem, problem
-from shared.redis import REDIS_FAULTS
 
 log = logging.getLogger(__name__)
 
-# What this process has told of its servers: as with the loggers, one for all of its requests.
-_redis, _database = Absence("Redis", log), Absence("the database", log)
-
 RETRY_AFTER_S = 2
-
-QUEUE_AWAY = (
-    "the queue did not answer; nothing is promised, and with an Idempotency-Key it is safe to send the same again"
-)
 
 BY_HTTP_STATUS = {404: Kind.NOT_FOUND, 405: Kind.METHOD, 413: Kind.TOO_LARGE, 415: Kind.MEDIA}
 
@@ -52,40 +41,14 @@ def refuse(
     return ProblemError(problem(kind, detail, errors=errors), headers=headers)
 
 
-@contextmanager
-def queue_at_hand() -> Iterator[None]:
-    """Around a call to the queue: Redis away is a 503, and nothing was promised."""
-    try:
-        yield
-    except REDIS_FAULTS as fault:
-        _redis.goes_on(type(fault).__name__)
-        raise refuse(Kind.QUEUE_AWAY, QUEUE_AWAY) from fault
-    else:
-        _redis.is_over()
-
-
-@contextmanager
-def database_at_hand() -> Iterator[None]:
-    """Around a call to the database: away is a 503."""
-    try:
-        yield
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
-        fault = sort_fault(error)
-        if fault.kind in {FaultClass.OUTAGE, FaultClass.TIMEOUT, FaultClass.PASSING}:
-            _database.goes_on(fault.code)
-        else:
-            # A schema or a permission that is not as it should be is the operator's to mend, not the caller's.
-            log.error("the database cannot be used: %s", fault.code)
-        raise refuse(Kind.DATABASE_AWAY, "the database cannot be asked now") from error
-    else:
-        _database.is_over()
-
-
-def respond(told: Problem, *, job: JobView | None = None, headers: Mapping[str, str] | None = None) -> Response:
+def respond(
+    told: Problem, root: str, *, job: JobView | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """`told` as an answer to somebody to whom dibs stands at `root`."""
     status = told.status or 500
-    body = told.model_dump(mode="json", exclude_none=True)
+    body = told.at(root).model_dump(mode="json", exclude_none=True)
     if job is not None:
-        body["job"] = job.model_dump(mode="json")
+        body["job"] = job.at(root).model_dump(mode="json")
     more = dict(headers or {})
     if status in {429, 503}:
         more.setdefault("Retry-After", str(RETRY_AFTER_S))
@@ -98,15 +61,15 @@ def install(app: FastAPI) -> None:
     """Let `app` answer every error as a problem."""
 
     @app.exception_handler(ProblemError)
-    async def _problem(_request: Request, error: ProblemError) -> Response:
-        return respond(error.problem, job=error.job, headers=error.headers)
+    async def _problem(request: Request, error: ProblemError) -> Response:
+        return respond(error.problem, root_of(request.scope), job=error.job, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_request: Request, error: RequestValidationError) -> Response:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         errors = [
             FieldError(pointer="/" + "/".join(str(part) for part in e["loc"]), detail=e["msg"]) for e in error.errors()
         ]
-        return respond(problem(Kind.INVALID, errors[0].detail, errors=errors))
+        return respond(problem(Kind.INVALID, errors[0].detail, errors=errors), root_of(request.scope))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -115,17 +78,18 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         if kind is Kind.METHOD and (methods := _methods_at(app, request)):
             headers["Allow"] = ", ".join(sorted(methods))
-        return respond(told, headers=headers)
+        return respond(told, root_of(request.scope), headers=headers)
 
     @app.exception_handler(ClientDisconnect)
     async def _gone(request: Request, _error: ClientDisconnect) -> Response:
         log.info("%s %s: the caller went away", request.method, request.scope["path"])
-        return respond(problem(Kind.MALFORMED, "the request ended before its body did"))
+        return respond(problem(Kind.MALFORMED, "the request ended before its body did"), root_of(request.scope))
 
     @app.exception_handler(Exception)
-    async def _unexpected(_request: Request, _error: Exception) -> Response:
+    async def _unexpected(request: Request, _error: Exception) -> Response:
         # The server logs the traceback; the caller is told nothing that could be a secret.
-        return respond(problem(Kind.INTERNAL, "the request could not be answered; the server's log says why"))
+        told = problem(Kind.INTERNAL, "the request could not be answered; the server's log says why")
+        return respond(told, root_of(request.scope))
 
 
 def _methods_at(app: FastAPI, request: Request) -> set[str]:

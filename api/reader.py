@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from api.problems import ProblemError, database_at_hand, queue_at_hand
+from api.at_hand import AtHand
+from api.problems import ProblemError
 from api.together import Together
 from shared.database import Database
 from shared.queue import Queue
@@ -26,9 +27,10 @@ class Reader:
     Receipts come without their content.
     """
 
-    def __init__(self, database: Database, queue: Queue) -> None:
+    def __init__(self, database: Database, queue: Queue, at_hand: AtHand) -> None:
         self._database = database
         self._queue = queue
+        self._at_hand = at_hand
         self._together: Together[UUID, Found | None] = Together("look", self.look_at, most=LOOK_TOGETHER)
 
     async def look(self, job: UUID) -> Found | None:
@@ -48,7 +50,7 @@ class Reader:
             database_away = away
         if left := [job for job in jobs if job not in known]:
             try:
-                with queue_at_hand():
+                with self._at_hand.queue():
                     known |= await self._queue.look_at(left)
                 if ended := [job for job in left if job not in known]:
                     if database_away is not None:
@@ -60,7 +62,7 @@ class Reader:
 
     async def receipts(self, jobs: Iterable[UUID]) -> dict[UUID, Receipt]:
         """The receipts that there are, by id."""
-        with database_at_hand():
+        with self._at_hand.database():
             async with asyncio.timeout(READ_S), self._database.reads() as session:
                 return await read_receipts(session, jobs, whole=False)
 

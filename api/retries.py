@@ -13,6 +13,7 @@ from api.jobs import AWAY, TAKEN_IN, show_taken_in, with_job
 from api.problems import refuse, responses
 from api.requests import Id, wanted_wait_s
 from api.retry_door import RETRYABLE, Retried, RetryDoor
+from api.roots import root_of
 from shared.contract import JobView, Status
 from shared.problems import FieldError, Kind
 
@@ -48,9 +49,8 @@ def install(app: FastAPI, door: Door, jobs: JobList) -> None:
     @needs(Scope.ADD)
     async def retry(job_id: Id, request: Request) -> Response:
         wait_s = wanted_wait_s(request, door.settings.max_wait_s)
-        caller = caller_of(request)
-        view = await retries.retry(caller, id_of(job_id))
-        return await show_taken_in(door, caller, view, wait_s)
+        view = await retries.retry(caller_of(request), id_of(job_id))
+        return await show_taken_in(door, request, view, wait_s)
 
     @app.post(
         "/jobs/retry",
@@ -75,6 +75,8 @@ def install(app: FastAPI, door: Door, jobs: JobList) -> None:
         caller = caller_of(request)
         page = await jobs.ended(caller, asked)
         retried = await retries.retry_all(caller, [receipt.id for receipt in page.receipts])
-        told = RetryPage(sent=sum(one.is_new for one in retried), jobs=retried, next=cursor_of_ended(page.next))
+        root = root_of(request.scope)
+        jobs_there = [one.at(root) for one in retried]
+        told = RetryPage(sent=sum(one.is_new for one in retried), jobs=jobs_there, next=cursor_of_ended(page.next))
         links = {"Cache-Control": "no-store"} | next_link(request, told.next)
         return Response(told.model_dump_json(), 200, links, "application/json")

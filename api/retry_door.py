@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from api.callers import Caller
 from api.door import Door, unknown_job
-from api.problems import ProblemError, database_at_hand, refuse
+from api.problems import ProblemError, refuse
 from shared.clock import utc_now
 from shared.collections import Add, Collection, InvalidAdd
 from shared.contract import OUTCOMES, Job, JobView, Status
@@ -32,6 +32,13 @@ class Retried(BaseModel):
     is_new: bool
     """Whether it was sent just now, and not by an earlier call."""
     error: Problem | None
+
+    def at(self, root: str) -> "Retried":
+        """The same, as it is told to whom dibs stands at `root`."""
+        again, error = self.retry, self.error
+        return self.model_copy(
+            update={"retry": again.at(root) if again else None, "error": error.at(root) if error else None}
+        )
 
 
 class RetryDoor:
@@ -116,7 +123,7 @@ class RetryDoor:
             raise refuse(Kind.INVALID, detail, errors=misfit.faults) from None
 
     async def _receipts(self, jobs: Sequence[UUID]) -> dict[UUID, Receipt]:
-        with database_at_hand():
+        with self._door.at_hand.database():
             async with self._door.database.reads() as session:
                 return await read_receipts(session, jobs)
 

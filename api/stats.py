@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.callers import Scope, needs
 from api.door import Door
-from api.problems import queue_at_hand, responses
+from api.problems import responses
 from shared.contract import Status
 from shared.problems import Kind
 from shared.tally import Minute
@@ -58,7 +58,7 @@ def install(app: FastAPI, door: Door) -> None:
 
 async def read_stats(door: Door) -> Stats:
     queue = door.queue
-    with queue_at_hand():
+    with door.at_hand.queue():
         depth, oldest_age_s, workers, minutes = await asyncio.gather(
             queue.depth(), queue.oldest_age_s(), queue.workers(), queue.last_hour()
         )

@@ -14,8 +14,12 @@ class ThinRoute(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        names = [*self.param_convertors]
+
         async def handle(request: Request) -> Response:
-            response: Response = await self.endpoint(request=request, **request.path_params)
+            # Those of a mount around us stand beside ours.
+            ours = {name: request.path_params[name] for name in names}
+            response: Response = await self.endpoint(request=request, **ours)
             return response
 
         return handle

@@ -119,7 +119,7 @@ class BoundedProtocol(HttpToolsProtocol):
         refusal = self._refusal or problem(Kind.MALFORMED, "this is no HTTP/1.1 request, or not a valid one")
         assert refusal.status is not None
         if not self._is_answering or not self.cycle.response_started:
-            body = encode(refusal)
+            body = encode(refusal.at(self.root_path))
             head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
             self.transport.write(STATUS_LINE[refusal.status] + head.encode() + body)
         self._disarm()

@@ -24,10 +24,13 @@ LAST_WORD_S = 0.1
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, app: Any, entrance: Entrance, *, bounds: Bounds, grace_s: float, max_connections: int) -> None:
+    def __init__(
+        self, app: Any, entrance: Entrance, *, bounds: Bounds, root_path: str, grace_s: float, max_connections: int
+    ) -> None:
         config = uvicorn.Config(
             self._answer,
             interface="asgi3",
+            root_path=root_path,
             http=partial(BoundedProtocol, bounds=bounds),  # type: ignore[arg-type]  # it calls what it is given
             ws="none",
             lifespan="on",
@@ -75,7 +78,7 @@ class _Server(uvicorn.Server):
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         is_crowded = scope["type"] == "http" and len(self.server_state.connections) > self._max_connections
-        await (_crowded() if is_crowded else self._app)(scope, receive, send)
+        await (_crowded(self.config.root_path) if is_crowded else self._app)(scope, receive, send)
 
 
 @asynccontextmanager
@@ -88,6 +91,7 @@ async def answering(
     grace_s: float,
     drain_s: float,
     max_connections: int,
+    root_path: str = "",
 ) -> AsyncIterator[None]:
     """Answers HTTP while inside; on leaving, sends callers elsewhere and gives running requests `grace_s` to end.
 
@@ -97,7 +101,9 @@ async def answering(
     """
     allow_files(max_connections)
     entrance = Entrance(listener)
-    server = _Server(app, entrance, bounds=bounds, grace_s=grace_s, max_connections=max_connections)
+    server = _Server(
+        app, entrance, bounds=bounds, root_path=root_path, grace_s=grace_s, max_connections=max_connections
+    )
     # No socket for it to listen on: that is the entrance's.
     serving = asyncio.create_task(server.serve([]), name="api")
     up = asyncio.create_task(server.is_up.wait())
@@ -121,5 +127,6 @@ async def answering(
         await asyncio.wait({serving})
 
 
-def _crowded() -> "Response":
-    return respond(problem(Kind.BUSY, "too many connections; nothing was done"), headers={"Connection": "close"})
+def _crowded(root_path: str) -> "Response":
+    told = problem(Kind.BUSY, "too many connections; nothing was done")
+    return respond(told, root_path, headers={"Connection": "close"})

@@ -217,6 +217,7 @@ async def _answering(
         grace_s=grace_s,
         drain_s=drain_s,
         max_connections=settings.max_connections,
+        root_path=settings.root_path,
     ):
         yield
 

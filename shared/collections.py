@@ -86,6 +86,11 @@ class Collection:
         return {str(c.name): c for c in self.table.columns if is_given(c) or c.name in self.key}
 
     @cached_property
+    def names(self) -> list[str]:
+        """All columns, as a row that came of an add shows them."""
+        return [str(column.name) for column in self.table.columns]
+
+    @cached_property
     def required(self) -> frozenset[str]:
         return frozenset(name for name, column in self.columns.items() if is_required(column))
 

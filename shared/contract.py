@@ -82,7 +82,7 @@ class Batch(BaseModel):
 
 
 class Links(BaseModel):
-    """Where the job, its collection and the job that it repeats are found, relative to the server."""
+    """Where the job, its collection and the job that it repeats are found, relative to where dibs stands."""
 
     self: str
     collection: str
@@ -94,6 +94,13 @@ class Links(BaseModel):
             self=f"/jobs/{job}",
             collection=f"/collections/{collection}",
             retry_of=f"/jobs/{retry_of}" if retry_of else None,
+        )
+
+    def at(self, root: str) -> "Links":
+        return Links(
+            self=root + self.self,
+            collection=root + self.collection,
+            retry_of=root + self.retry_of if self.retry_of else None,
         )
 
 
@@ -143,4 +150,12 @@ class JobView(BaseModel):
             status=Status.QUEUED,
             submitted_at=job.submitted_at,
             links=Links.of(job.id, collection, job.retry_of),
+        )
+
+    def at(self, root: str) -> "JobView":
+        """The same, as it is told to whom dibs stands at `root`, such as /names."""
+        if not root:
+            return self
+        return self.model_copy(
+            update={"links": self.links.at(root), "error": self.error.at(root) if self.error else None}
         )

@@ -46,6 +46,10 @@ class Problem(BaseModel):
     def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in handler(self).items() if value is not None}
 
+    def at(self, root: str) -> "Problem":
+        """The same, as it is told to whom dibs stands at `root`, such as /names."""
+        return self.model_copy(update={"type": root + self.type}) if root else self
+
     @property
     def kind(self) -> Kind:
         return Kind(self.type.rpartition("/")[2])

@@ -129,7 +129,7 @@ async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> 
     rows = [_to_row(receipt) for receipt in sorted(receipts, key=lambda r: r.id)]
     if not rows:
         return set()
-    return {row.id for row in await insert_unless_taken(session, TABLE, ["id"], rows, ["id"])}
+    return {row.id for row in await insert_unless_taken(session, TABLE, ["id"], rows, ["id"], as_json=True)}
 
 
 def _to_row(receipt: Receipt) -> dict[str, Any]:

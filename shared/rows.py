@@ -1,8 +1,8 @@
 """Many rows in one statement, on PostgreSQL and SQLite alike.
 
-On PostgreSQL the rows travel as one array for each column, so that the statement's text does not depend on how
-many there are: it is compiled, parsed and prepared once. SQLite has no arrays and no round trips; there
-SQLAlchemy's own way, a VALUES list, is as good.
+On PostgreSQL the rows travel as one array for each column, or all as one JSON text, so that the statement's text does
+not depend on how many there are: it is compiled, parsed and prepared once. SQLite has no arrays and no round trips;
+there SQLAlchemy's own way, a VALUES list, is as good.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast,
     func,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy import column as named
@@ -37,6 +38,12 @@ Key = tuple[Any, ...]
 
 # SQLite takes 32,766 parameters in a statement by default.
 MAX_PARAMETERS = 32_000
+
+ROWS = "rows"
+"""The parameter that holds all rows as one JSON text."""
+
+PLACE = "place given"
+"""Where a row stands among those that were given, from 1; no column of anybody's is called so."""
 
 
 async def select_among(
@@ -86,22 +93,56 @@ def _equalled(among: Sequence[Column[Any]], wanted: Any) -> Select[Any]:
 
 
 async def insert_unless_taken(
-    session: AsyncSession, table: Table, key: Sequence[str], rows: Sequence[Mapping[str, Any]], returning: Sequence[str]
+    session: AsyncSession,
+    table: Table,
+    key: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    returning: Sequence[str],
+    *,
+    as_json: bool = False,
 ) -> list[Any]:
     """INSERT `rows` ON CONFLICT (`key`) DO NOTHING, in their order, and return those that were inserted.
 
-    All rows must have the same columns.
+    All rows must have the same columns. `as_json` is for a wide table of types that JSON spells as PostgreSQL does,
+    and saves half of the driver's work; SQLAlchemy's own types get to see nothing of the values there.
     """
     names = tuple(rows[0])
+    if _is_postgresql(session) and as_json:
+        insert = _insert_by_json(table, tuple(key), names, tuple(returning))
+        return list(await session.execute(insert, {ROWS: encode(rows).decode()}))
     if _is_postgresql(session) and not _computes_defaults(table, names):
         statement, parameters = _insert_by_arrays(table, tuple(key), names, tuple(returning))
-        columns = _arrays(parameters, [tuple(row.values()) for row in rows])
-        for name, parameter in zip(names, parameters, strict=True):
-            if isinstance(json := table.c[name].type, JSON):
-                columns[parameter] = [_json_text(json, value) for value in columns[parameter]]
-        return list(await session.execute(statement, columns))
+        return list(await session.execute(statement, _columns(table, names, parameters, rows)))
     insert = _ignoring(sqlite.insert(table) if not _is_postgresql(session) else postgresql.insert(table), key)
     return list(await session.execute(insert.returning(*(table.c[name] for name in returning)), rows))
+
+
+async def insert_first_free(
+    session: AsyncSession, table: Table, key: Sequence[str], rows: Sequence[Mapping[str, Any]], returning: Sequence[str]
+) -> tuple[int, Any] | None:
+    """INSERT the first of `rows` whose `key` is not taken: its place among them, and the row that came of it.
+
+    None where all are taken, where somebody else took that one in the meantime, and where one statement cannot do
+    it: on SQLite, which has no round trips to save, and for rows of different columns.
+    """
+    names = tuple(rows[0])
+    is_one_statement = _is_postgresql(session) and not _computes_defaults(table, names)
+    if not is_one_statement or any(tuple(row) != names for row in rows):
+        return None
+    statement, parameters = _insert_first_by_arrays(table, tuple(key), names, tuple(returning))
+    found = (await session.execute(statement, _columns(table, names, parameters, rows))).first()
+    return None if found is None else (found[0] - 1, found[1:])
+
+
+def _columns(
+    table: Table, names: Sequence[str], parameters: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> dict[str, list[Any]]:
+    """The values of `rows` as one array for each column."""
+    columns = _arrays(parameters, [tuple(row.values()) for row in rows])
+    for name, parameter in zip(names, parameters, strict=True):
+        if isinstance(json := table.c[name].type, JSON):
+            columns[parameter] = [_json_text(json, value) for value in columns[parameter]]
+    return columns
 
 
 def _is_postgresql(session: AsyncSession) -> bool:
@@ -130,7 +171,10 @@ def _array(column: Column[Any], name: str) -> ColumnElement[Any]:
 
 
 def _unnested(column: Column[Any], name: str) -> ColumnElement[Any]:
-    values: ColumnElement[Any] = func.unnest(_array(column, name))
+    return _as_json(column, func.unnest(_array(column, name)))
+
+
+def _as_json(column: Column[Any], values: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(values, column.type) if isinstance(column.type, JSON) else values
 
 
@@ -164,3 +208,28 @@ def _insert_by_arrays(
     rows = select(*(_unnested(table.c[n], p) for n, p in zip(names, parameters, strict=True)))
     insert: Any = postgresql.insert(table).from_select(names, rows, include_defaults=False)
     return _ignoring(insert, key).returning(*(table.c[name] for name in returning)), parameters
+
+
+@cache
+def _insert_first_by_arrays(
+    table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]
+) -> tuple[Select[Any], list[str]]:
+    parameters = [f"column_{place}" for place in range(len(names))]
+    arrays = [_array(table.c[name], parameter) for name, parameter in zip(names, parameters, strict=True)]
+    given = func.unnest(*arrays).table_valued(*names, with_ordinality=PLACE).render_derived(name="given")
+    is_taken = select(table).where(*(table.c[name] == given.c[name] for name in key)).exists()
+    first = select(given).where(~is_taken).order_by(given.c[PLACE]).limit(1).cte("first")
+    values = [_as_json(table.c[name], first.c[name]) for name in names]
+    insert: Any = postgresql.insert(table).from_select(names, select(*values), include_defaults=False)
+    won = _ignoring(insert, key).returning(*(table.c[name] for name in returning)).cte("won")
+    return select(first.c[PLACE], *(won.c[name] for name in returning)).select_from(won.join(first, true())), parameters
+
+
+@cache
+def _insert_by_json(table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]) -> Insert:
+    content = cast(bindparam(ROWS, type_=Text()), JSON)
+    rows = func.json_to_recordset(content).table_valued(*_named([table.c[name] for name in names]))
+    given = rows.render_derived(name="given", with_types=True)
+    insert: Any = postgresql.insert(table).from_select(names, select(*given.c), include_defaults=False)
+    made: Insert = _ignoring(insert, key).returning(*(table.c[name] for name in returning))
+    return made

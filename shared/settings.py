@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     """Where the api listens. Anything but loopback needs an API key first."""
     port: int = Field(8000, ge=0, le=65535)
     """The port of `host`; 0 is any that is free."""
+    root_path: str = Field("", pattern=r"^(/[\w.~-]+)*$")
+    """Below which path of its server a proxy shows the api, such as /names, if it takes this path away."""
     data_dir: Path = Path(".dibs")
     """Where the embedded database and Redis keep their files."""
     models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()

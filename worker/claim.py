@@ -2,9 +2,10 @@
 
 A batch is claimed in rounds, each a transaction of its own: read the receipts (in the first round of fresh jobs
 there are none to expect), ask which candidates are taken, insert the first free one of each job with "on conflict
-do nothing, returning", write the receipts of the jobs that are decided, commit. A job that lost the race for its
-candidate goes round again. Since a round inserts its keys in one sorted sweep and commits before the next, two
-workers that want the same keys wait for each other and never in a circle.
+do nothing, returning", write the receipts of the jobs that are decided, commit. For a lone job the database finds
+and inserts the first free one in one statement. A job that lost the race for its candidate goes round again. Since
+a round inserts its keys in one sorted sweep and commits before the next, two workers that want the same keys wait
+for each other and never in a circle.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +21,7 @@ from shared.contract import Job, Row
 from shared.database import Sessions
 from shared.points import Point, reached
 from shared.receipts import Receipt, read_receipts, write_receipts
-from shared.rows import Key, find_among, insert_unless_taken, select_among
+from shared.rows import Key, find_among, insert_first_free, insert_unless_taken, select_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,39 @@ async def _round(
     tries: int,
 ) -> tuple[dict[UUID, Receipt], set[Key]]:
     open_wishes = [wish for wish in wishes if wish.job.id not in known]
-    taken = lost | await _taken(session, collection, open_wishes, as_wanted=bool(lost))
-    picks, empty_handed = plan(open_wishes, taken)
+    receipts, lost_now = await _alone(session, collection, open_wishes, tries) if not lost else ([], set())
+    if not receipts:
+        receipts, lost_now = await _together(session, collection, open_wishes, lost, tries)
+    await reached(Point.INSERTED, (wish.job.id for wish in open_wishes))
+    if len(await write_receipts(session, receipts)) < len(receipts):
+        raise _Superseded
+    await reached(Point.WRITTEN, (receipt.id for receipt in receipts))
+    return known | {r.id: r for r in receipts}, lost_now
+
+
+Decided = tuple[list[Receipt], set[Key]]
+"""Receipts that are still to be written, and the keys that somebody else had in the meantime."""
+
+
+async def _alone(session: AsyncSession, collection: Collection, wishes: Sequence[Wish], tries: int) -> Decided:
+    """Decide a lone job in one statement, where that is possible and leaves it something."""
+    if len(wishes) != 1:
+        return [], set()
+    [wish] = wishes
+    first = await insert_first_free(session, collection.table, collection.key, wish.rows, collection.names)
+    if first is None:
+        return [], set()
+    choice, values = first
+    row = collection.to_json(dict(zip(collection.names, values, strict=True)))
+    return [Receipt.succeeded(wish.job, collection.name, tries=tries, choice=choice, row=row)], set()
+
+
+async def _together(
+    session: AsyncSession, collection: Collection, wishes: Sequence[Wish], lost: set[Key], tries: int
+) -> Decided:
+    """Ask which candidates are taken, and insert the first free one of each job."""
+    taken = lost | await _taken(session, collection, wishes, as_wanted=bool(lost))
+    picks, empty_handed = plan(wishes, taken)
     won = await _insert(session, collection, picks)
     receipts = [Receipt.exhausted(wish.job, collection.name, tries=tries) for wish in empty_handed]
     receipts += [
@@ -110,11 +142,7 @@ async def _round(
         for p in picks
         if p.key in won
     ]
-    await reached(Point.INSERTED, (wish.job.id for wish in open_wishes))
-    if len(await write_receipts(session, receipts)) < len(receipts):
-        raise _Superseded
-    await reached(Point.WRITTEN, (receipt.id for receipt in receipts))
-    return known | {r.id: r for r in receipts}, {p.key for p in picks if p.key not in won}
+    return receipts, {p.key for p in picks if p.key not in won}
 
 
 def plan(wishes: Iterable[Wish], taken: set[Key]) -> tuple[list[Pick], list[Wish]]:
@@ -153,7 +181,7 @@ async def _insert(session: AsyncSession, collection: Collection, picks: Sequence
 
     Raises `KeyChanged` where that cannot be told, because the database made another key of one.
     """
-    names = [str(column.name) for column in collection.table.columns]
+    names = collection.names
     won: dict[Key, Row] = {}
     # One statement takes one set of columns; neighbours with the same set go together and the order stays.
     for _, same in groupby(picks, key=lambda pick: tuple(pick.row)):

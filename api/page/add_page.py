@@ -51,7 +51,7 @@ def install(app: FastAPI, door: Door, pages: Pages) -> None:
         except ProblemError as error:
             told = FieldError(pointer="", detail=f"{error.problem.title}: {error.problem.detail}")
             return form(request, given, [told], status=error.problem.status or 500)
-        return go(f"/ui/jobs/{job.id}")
+        return go(request, f"/ui/jobs/{job.id}")
 
     route(app, pages, "GET", "/ui/add", blank, Scope.ADD)
     route(app, pages, "POST", "/ui/add", add, Scope.ADD)

@@ -38,7 +38,7 @@ def install(app: FastAPI, door: Door, pages: Pages) -> None:
 
     async def retry(request: Request) -> Response:
         again = await retries.retry(caller_of(request), id_of(request.path_params["job"]))
-        return go(await back_of(request) or f"/ui/jobs/{again.id}?told=again")
+        return go(request, await back_of(request) or f"/ui/jobs/{again.id}?told=again")
 
     async def cancel(request: Request) -> Response:
         job = request.path_params["job"]
@@ -47,8 +47,8 @@ def install(app: FastAPI, door: Door, pages: Pages) -> None:
         except ProblemError as error:
             if error.problem.kind is not Kind.TOO_LATE:
                 raise
-            return go(f"/ui/jobs/{job}?told=too-late")
-        return go(await back_of(request) or f"/ui/jobs/{job}")
+            return go(request, f"/ui/jobs/{job}?told=too-late")
+        return go(request, await back_of(request) or f"/ui/jobs/{job}")
 
     route(app, pages, "GET", "/ui/jobs/{job}", job, Scope.ADD, Scope.READ)
     route(app, pages, "POST", "/ui/jobs/{job}/retry", retry, Scope.ADD)

@@ -40,7 +40,7 @@ def install(app: FastAPI, door: Door, pages: Pages) -> None:
     async def jobs(request: Request) -> Response:
         caller = caller_of(request)
         if wanted := request.query_params.get("find", "").strip():
-            return go(await _found(door, bulks, caller, wanted))
+            return go(request, await _found(door, bulks, caller, wanted))
         asked = read_filter(request.query_params.multi_items())
         page = await read_rows(door, caller, asked)
         query = urlencode(fields_of(asked))

@@ -23,13 +23,13 @@ def install(app: FastAPI, keyring: Keyring, pages: Pages) -> None:
         given = key.encode()
         if (keyring.find(given) or await keyring.look_again(given)) is None:
             return form(request, wanted, is_wrong=True)
-        answer = go(wanted)
+        answer = go(request, wanted)
         keep_key(answer, request, key)
         return answer
 
-    async def logout(_request: Request) -> Response:
-        answer = go("/ui/login")
-        forget_key(answer)
+    async def logout(request: Request) -> Response:
+        answer = go(request, "/ui/login")
+        forget_key(answer, request)
         return answer
 
     route(app, pages, "GET", "/ui/login", blank)

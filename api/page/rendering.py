@@ -12,10 +12,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope as ASGIScope
 
-from api.callers import STRANGER, Caller, Scope
+from api.callers import CALLER, STRANGER, Caller, Scope
 from api.page import words
 from api.problem_pages import wants_html
 from api.problems import ProblemError, respond
+from api.roots import path_of, root_of
 from shared.clock import utc_now
 from shared.encoding import encode
 from shared.problems import Kind
@@ -82,8 +83,9 @@ class Pages:
 
     def render(self, request: Request, template: str, *, status: int = 200, **content: Any) -> Response:
         """The page `template`, never to be cached: it is of this moment and of this caller."""
-        caller: Caller = getattr(request.state, "caller", STRANGER)
+        caller: Caller = request.scope.get(CALLER, STRANGER)
         body = self._environment.get_template(template).render(
+            root=root_of(request.scope),
             caller=caller,
             may_add=not caller.scopes.isdisjoint({Scope.ADD, Scope.ADMIN}),
             now=utc_now(),
@@ -95,7 +97,7 @@ class Pages:
         """For a browser; whoever does not ask for HTML is answered as everywhere else."""
         told = error.problem
         if not wants_html(request):
-            return respond(told, headers=error.headers)
+            return respond(told, root_of(request.scope), headers=error.headers)
         answer = self.render(request, "problem.html", status=told.status or 500, problem=told)
         answer.headers.update(error.headers or {})
         return answer
@@ -105,17 +107,17 @@ class Pages:
         request = Request(scope)
         if error.problem.kind is not Kind.UNAUTHORIZED or not wants_html(request):
             return self.show_problem(request, error)
-        path, query = request.scope["path"], request.scope["query_string"].decode("latin-1")
+        root, path, query = root_of(scope), path_of(scope), request.scope["query_string"].decode("latin-1")
         wanted = f"{path}?{query}" if query else path
         login = f"/ui/login?{urlencode({'next': wanted})}" if request.method == "GET" else "/ui/login"
         if "hx-request" in request.headers:
-            return Response(None, HTTPStatus.UNAUTHORIZED, {"HX-Redirect": "/ui/login"})
+            return Response(None, HTTPStatus.UNAUTHORIZED, {"HX-Redirect": f"{root}/ui/login"})
         if request.headers.get("sec-fetch-site") == "cross-site" and request.method == "GET":
             # A link from another site, such as a chat: the browser keeps the cookie back, but not the next time.
             return self.render(request, "bounce.html", wanted=wanted, login=login)
-        return go(login)
+        return go(request, login)
 
 
-def go(address: str) -> Response:
-    """Off to `address` with a GET, after a form was taken in."""
-    return RedirectResponse(address, HTTPStatus.SEE_OTHER, HEADERS | FRESH)
+def go(request: Request, address: str) -> Response:
+    """Off to `address` within the app with a GET, after a form was taken in."""
+    return RedirectResponse(root_of(request.scope) + address, HTTPStatus.SEE_OTHER, HEADERS | FRESH)

@@ -10,7 +10,6 @@ from api.callers import Caller
 from api.door import Door
 from api.job_list import JobList, PageFilter
 from api.page import words
-from api.problems import database_at_hand
 from shared.contract import JobView, Status
 from shared.glances import Glance, glance_at
 from shared.ids import retry_id
@@ -70,7 +69,7 @@ async def sent_again(door: Door, jobs: Sequence[UUID]) -> dict[UUID, UUID]:
 
 
 async def _glances(door: Door, jobs: Sequence[UUID]) -> dict[UUID, Glance]:
-    with database_at_hand():
+    with door.at_hand.database():
         async with door.database.reads() as session:
             return await glance_at(session, jobs)
 

@@ -8,7 +8,6 @@ from uuid import UUID
 from api.callers import Caller
 from api.door import Door, unknown_job
 from api.page import words
-from api.problems import database_at_hand, queue_at_hand
 from shared.contract import Row, Status
 from shared.problems import Problem
 from shared.receipts import Receipt, read_receipts
@@ -58,7 +57,7 @@ async def read_story(door: Door, caller: Caller, job: UUID) -> Story:
     found = await door.find(caller, job)
     if isinstance(found, Waiting):
         return await _waiting(door, found)
-    with database_at_hand():
+    with door.at_hand.database():
         async with door.database.reads() as session:
             receipt = (await read_receipts(session, [job])).get(job)
     if receipt is None:  # it was pruned between the two looks
@@ -116,7 +115,7 @@ def _how(receipt: Receipt) -> str:
 
 
 async def _waiting(door: Door, waiting: Waiting) -> Story:
-    with queue_at_hand():
+    with door.at_hand.queue():
         job = await door.queue.job(waiting)
         events = [event async for event in _going_on(door, waiting)]
     return Story(

@@ -13,7 +13,7 @@ from shared.settings import Settings
 
 GROUPS = {
     "Every process": ("database_url", "redis_url", "queue_name", "models", "data_dir", "log_level", "log_format"),
-    "Where the api listens": ("host", "port", "max_connections"),
+    "Where the api listens": ("host", "port", "root_path", "max_connections"),
     "What a request may bring": (
         "max_body_bytes", "max_line_bytes", "max_candidates", "max_text_chars", "max_json_depth", "max_number_digits",
         "max_url_bytes", "max_header_bytes", "max_headers", "header_timeout_s", "body_timeout_s",
@@ -65,7 +65,7 @@ def _variable(name: str) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if field.default in (None, ()):
+    if field.default in (None, (), ""):
         return ""
     return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
 
@@ -84,8 +84,8 @@ def _bounds(field: FieldInfo) -> str:
                 told = f"above {gt:,} or more"
             case Le(le):
                 told = f"{told.removesuffix(' or more')} to {le:,}"
-            case _ if pattern := getattr(bound, "pattern", None):
-                told = _any_of(re.findall(r"\w+", pattern))
+            case _ if choices := re.fullmatch(r"\^\(([A-Z|]+)\)\$", getattr(bound, "pattern", "")):
+                told = _any_of(choices[1].split("|"))
     return told
 
 

@@ -4,6 +4,8 @@ import logging
 
 import pytest
 
+from api.at_hand import AtHand
+from api.problems import ProblemError
 from shared.absence import SAME_S, Absence
 
 
@@ -28,3 +30,11 @@ def test_who_hears_late_of_an_absence_does_not_begin_another(caplog: pytest.LogC
     now = SAME_S + 1
     absence.goes_on("again")
     assert caplog.messages[2:] == ["Redis is away (again); waiting for it"]
+
+
+def test_each_app_of_a_process_tells_of_its_own_servers(caplog: pytest.LogCaptureFixture) -> None:
+    one, other = AtHand(), AtHand()
+    for at_hand in (one, one, other):
+        with pytest.raises(ProblemError), at_hand.queue():
+            raise ConnectionError
+    assert caplog.messages == ["Redis is away (ConnectionError); waiting for it"] * 2
