@@ -39,6 +39,12 @@ def test_the_page_tells_of_every_service(compose: dict[str, Any]) -> None:
     assert {name for name, healthy in told if healthy} == {name for name in services if "healthcheck" in services[name]}
 
 
+def test_the_page_tells_which_versions(compose: dict[str, Any]) -> None:
+    for name, called in (("postgres", "PostgreSQL"), ("redis", "Redis")):
+        version = compose["services"][name]["image"].removeprefix(f"{name}:")
+        assert re.search(rf"^\| `{name}` \| {called} {version}[ ,]", PAGE, re.MULTILINE)
+
+
 def test_the_checks_look_where_the_services_answer(compose: dict[str, Any]) -> None:
     api, worker = compose["services"]["api"], compose["services"]["worker"]
     assert "http://127.0.0.1:8000/health/ready" in api["healthcheck"]["test"][-1]
