@@ -1,6 +1,6 @@
 """POST /add and POST /add/{collection}."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -9,12 +9,13 @@ from fastapi import FastAPI, Request, Response
 from api.callers import Scope, caller_of, needs
 from api.door import Door
 from api.headers import PREFER
-from api.jobs import TAKEN_IN, show_taken_in
+from api.jobs import TAKEN_IN, show_accepted, show_taken_in
 from api.problems import ProblemError, refuse, responses
 from api.requests import KEY_HEADER, idempotency_key, read_json, wanted_wait_s
+from api.roots import root_of
 from api.thin_route import ThinRoute
 from shared.collections import Add, Collection, InvalidAdd, MalformedAdd
-from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, JobView
+from shared.contract import DEFAULT_CANDIDATES, DEFAULT_COLLECTION, Job, JobView
 from shared.problems import Kind
 
 DEFAULT_BODY = orjson.dumps({"candidates": DEFAULT_CANDIDATES})
@@ -93,13 +94,30 @@ def _adder(door: Door, collection: Collection) -> Callable[[Request], Coroutine[
             wish = _parsed(collection, body or default)
             key = idempotency_key(request)
             wait_s = wanted_wait_s(request, door.settings.max_wait_s)
-            view = await door.submit(caller_of(request), collection, wish, key)
+            caller = caller_of(request)
+            job = door.new_job(caller, collection, wish, key)
+            take_in = door.take_in(caller, collection, job, may_be_known=key is not None)
+            if wait_s:
+                return await _taken_in_and_awaited(door, request, collection, job, take_in, wait_s)
+            known = await take_in
         except ProblemError as refusal:
             door.metrics.refused(collection.name, refusal.problem.kind)
             raise
-        return await show_taken_in(door, request, view, wait_s)
+        if known is None:
+            return show_accepted(job, collection.name, root_of(request.scope))
+        return await show_taken_in(door, request, known, wait_s)
 
     return add
+
+
+async def _taken_in_and_awaited(
+    door: Door, request: Request, collection: Collection, job: Job, take_in: Awaitable[JobView | None], wait_s: float
+) -> Response:
+    """Listens first: whatever becomes of a job that nobody knew before is told from then on."""
+    with door.waiters.listening(job.id) as ear:
+        known = await take_in
+        view = known or JobView.queued(job, collection.name)
+        return await show_taken_in(door, request, view, wait_s, ear=None if known else ear)
 
 
 def _parsed(collection: Collection, body: bytes) -> Add:

@@ -14,7 +14,7 @@ from api.metrics import ApiMetrics
 from api.problems import ProblemError, refuse
 from api.reader import Found, Reader
 from api.slots import Slots
-from api.waiters import Waiters
+from api.waiters import Ear, Waiters
 from shared.clock import utc_now
 from shared.collections import Add, Collection
 from shared.contract import Job, JobView, Status
@@ -57,9 +57,9 @@ class Door:
             there = ", ".join(sorted(self.collections))
             raise refuse(Kind.UNKNOWN_COLLECTION, f"there is {there}") from None
 
-    async def submit(self, caller: Caller, collection: Collection, add: Add, key: str | None) -> JobView:
-        """Put `add` into the queue, once for each idempotency key of `caller`, and return the job."""
-        job = Job(
+    def new_job(self, caller: Caller, collection: Collection, add: Add, key: str | None) -> Job:
+        """`add` as a job of `caller`, always the same for each of its idempotency keys."""
+        return Job(
             id=new_id() if key is None else keyed_id(caller.name, key),
             candidates=add.candidates,
             values=add.values,
@@ -67,9 +67,8 @@ class Door:
             submitted_at=utc_now(),
             caller=caller.name,
         )
-        return await self.take_in(caller, collection, job, may_be_known=key is not None)
 
-    async def take_in(self, caller: Caller, collection: Collection, job: Job, *, may_be_known: bool) -> JobView:
+    async def take_in(self, caller: Caller, collection: Collection, job: Job, *, may_be_known: bool) -> JobView | None:
         """Put `job` into the queue, or return the one that is known by its id, which must be the same add."""
         with self.at_hand.queue():
             try:
@@ -94,7 +93,7 @@ class Door:
             self.metrics.submitted(collection.name, repeated=1)
             return found.view()
         self.metrics.submitted(collection.name, accepted=1)
-        return JobView.queued(job, collection.name)
+        return None
 
     async def job(self, caller: Caller, job_id: str) -> JobView:
         """Where the job stands; another caller's is as unknown as one that never was."""
@@ -115,12 +114,15 @@ class Door:
         with self.waits.one() as has_room:
             yield wanted_s if has_room else None
 
-    async def outcome(self, caller: Caller, job_id: str, wait_s: float) -> JobView:
-        """The job when it has ended, or as it stands after `wait_s`."""
-        job, deadline = id_of(job_id), time.monotonic() + wait_s
-        with self.metrics.waiting() as ended, self.waiters.listening(job) as ear:
-            found = await self.find(caller, job)
-            if isinstance(found, Waiting):
+    async def outcome(self, caller: Caller, job: UUID, wait_s: float, *, ear: Ear | None = None) -> JobView:
+        """The job when it has ended, or as it stands after `wait_s`; an `ear` has listened since before its submit."""
+        deadline = time.monotonic() + wait_s
+        with self.metrics.waiting() as ended, contextlib.ExitStack() as stack:
+            found: Found | None = None
+            if ear is None:
+                ear = stack.enter_context(self.waiters.listening(job))
+                found = await self.find(caller, job)
+            if not isinstance(found, Receipt):
                 found = await ear.news(deadline - time.monotonic()) or await self.find(caller, job)
             if isinstance(found, Receipt):
                 ended()

@@ -6,13 +6,14 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 
 from api.callers import Scope, caller_of, needs
-from api.door import Door
+from api.door import Door, id_of
 from api.headers import PREFER, headers
 from api.problems import ProblemError, responses
 from api.requests import Id, wanted_wait_s
 from api.roots import root_of
 from api.thin_route import ThinRoute
-from shared.contract import JobView
+from api.waiters import Ear
+from shared.contract import Job, JobView, dump_queued
 from shared.problems import MEDIA_TYPE, Kind
 
 RETRY_AFTER_S = 1
@@ -43,12 +44,23 @@ def show(view: JobView, root: str, wait_s: float | None, *, pending: int) -> Res
     return Response(view.at(root).model_dump_json(), status, told, "application/json")
 
 
-async def show_taken_in(door: Door, request: Request, view: JobView, wait_s: float | None) -> Response:
-    """A job that is in the queue as an answer: 202, or 200 where it has ended, if need be within `wait_s`."""
+def show_accepted(job: Job, collection: str, root: str) -> Response:
+    """A job that went into the queue just now as an answer: as `show`, without the detour of a view."""
+    told = {"Cache-Control": "no-store", "Retry-After": str(RETRY_AFTER_S), "Location": f"{root}/jobs/{job.id}"}
+    return Response(dump_queued(job, collection, root), 202, told, "application/json")
+
+
+async def show_taken_in(
+    door: Door, request: Request, view: JobView, wait_s: float | None, *, ear: Ear | None = None
+) -> Response:
+    """A job that is in the queue as an answer: 202, or 200 where it has ended, if need be within `wait_s`.
+
+    An `ear` has listened to it since before it was submitted.
+    """
     # The job is taken in: should anything go wrong with the wait, that is still the answer.
     with door.wait(None if view.status.is_outcome else wait_s) as granted_s, contextlib.suppress(ProblemError):
         if granted_s:
-            view = await door.outcome(caller_of(request), str(view.id), granted_s)
+            view = await door.outcome(caller_of(request), view.id, granted_s, ear=ear)
     root = root_of(request.scope)
     answer = show(view, root, wait_s if view.status.is_outcome else granted_s, pending=202)
     answer.headers["Location"] = root + view.links.self
@@ -60,7 +72,7 @@ def install(app: FastAPI, door: Door) -> None:
     async def job(job_id: Id, request: Request) -> Response:
         caller = caller_of(request)
         with door.wait(wanted_wait_s(request, door.settings.max_wait_s)) as wait_s:
-            view = await (door.outcome(caller, job_id, wait_s) if wait_s else door.job(caller, job_id))
+            view = await (door.outcome(caller, id_of(job_id), wait_s) if wait_s else door.job(caller, job_id))
         return show(view, root_of(request.scope), wait_s, pending=200)
 
     app.router.add_api_route(

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
-FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"})
-"""What proxies tell: for whom they ask, or so they were told."""
+TELLING = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"origin"})
+"""What tells of somebody elsewhere: for whom a proxy asks, or so it was told, and for whose page a browser does."""
 
 
 def is_local(scope: Scope) -> bool:
@@ -17,11 +17,12 @@ def is_local(scope: Scope) -> bool:
         came_from_here = server is not None and server[1] is None  # a Unix socket, as ASGI tells it
     else:
         came_from_here = is_loopback(client[0])
-    return came_from_here and not any(_tells_of_elsewhere(name, value) for name, value in scope["headers"])
-
-
-def _tells_of_elsewhere(name: bytes, value: bytes) -> bool:
-    return name in FORWARDED or (name == b"origin" and not _is_here(value.decode("latin-1")))
+    if not came_from_here:
+        return False
+    for name, value in scope["headers"]:
+        if name in TELLING and (name != b"origin" or not _is_here(value.decode("latin-1"))):
+            return False
+    return True
 
 
 def _is_here(origin: str) -> bool:

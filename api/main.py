@@ -1,11 +1,13 @@
 """The api's entrypoint: `make_app` puts the routes on a door; `app` is for `uvicorn --factory api.main:app`."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp
 
 from api import (
@@ -37,6 +39,7 @@ from api.reader import Reader
 from api.roots import path_of
 from api.security import tell_security
 from api.slots import Slots
+from api.thin_route import Shortcut
 from api.waiters import Waiters
 from shared.collections import Collection
 from shared.database import Database, open_database
@@ -62,14 +65,24 @@ UNTRACED = ("/metrics", "/health/")
 
 
 class App(FastAPI):
-    """FastAPI with `metrics` around everything that answers."""
+    """FastAPI with `access` before everything that answers, and `metrics` around it.
 
-    def __init__(self, metrics: ApiMetrics, **options: Any) -> None:
+    The traces that FastAPI makes need all of its layers: `is_traced` takes no shortcut around them.
+    """
+
+    def __init__(
+        self, metrics: ApiMetrics, access: Callable[[ASGIApp], ASGIApp], *, is_traced: bool, **options: Any
+    ) -> None:
         super().__init__(**options)
         self._metrics = metrics
+        self._access = access
+        self._is_traced = is_traced
 
     def build_middleware_stack(self) -> ASGIApp:
-        return Observing(super().build_middleware_stack(), self._metrics)
+        whole = super().build_middleware_stack()
+        answering = whole if self._is_traced else Shortcut(whole, self.routes, self.exception_handlers)
+        guarded = ServerErrorMiddleware(self._access(answering), handler=self.exception_handlers[Exception])
+        return Observing(guarded, self._metrics)
 
 
 def make_app(
@@ -104,9 +117,12 @@ def make_app(
         await door.grouping.close()
         await door.reader.close()
 
+    pages = Pages()
     # The interactive pages load their scripts from elsewhere; the schema itself is at /openapi.json.
     app = App(
         counters,
+        partial(Access, keyring=keys, rates=rates, refuse_page=pages.refuse),
+        is_traced=tracing is not None,
         title="dibs",
         version="0.1.0",
         description=DESCRIPTION,
@@ -117,8 +133,6 @@ def make_app(
         telemetry=_telemetry(tracing),
     )
     app.state.stopping = door.waiters.close
-    pages = Pages()
-    app.add_middleware(Access, keyring=keys, rates=rates, refuse_page=pages.refuse)
     [schema] = app.routes  # FastAPI's own: /openapi.json
     needs(Scope.ADD, Scope.READ)(endpoint_of(schema))
     problems.install(app)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Path, Request
+from starlette.requests import ClientDisconnect
 
 from api.problems import ProblemError, refuse
 from shared.contract import MAX_KEY_LENGTH
@@ -37,16 +38,22 @@ async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
-    body = bytearray()
+    body: bytes = b""
     try:
         async with asyncio.timeout(timeout_s):
-            async for part in request.stream():
-                body += part
+            while True:
+                # As request.stream() does, at half its price: nearly every body comes in one message.
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
                 if len(body) > limit:
                     raise _too_large(limit)
+                if not message.get("more_body", False):
+                    break
     except TimeoutError:
         raise refuse(Kind.TOO_SLOW, f"the body did not come within {timeout_s:g} s; nothing was taken in") from None
-    return bytes(body)
+    return body
 
 
 async def read_json(request: Request, limit: int, timeout_s: float) -> bytes:

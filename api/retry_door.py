@@ -104,7 +104,8 @@ class RetryDoor:
             retry_of=receipt.id,
         )
         # Somebody else may send it at the same moment: its id is the same, and so it is one job.
-        return await self._door.take_in(caller, collection, job, may_be_known=True), True
+        taken = await self._door.take_in(caller, collection, job, may_be_known=True)
+        return taken or JobView.queued(job, collection.name), True
 
     def _add_of(self, receipt: Receipt) -> tuple[Collection, Add]:
         """What is to be sent; raises the 409 where nothing can be, the 422 where it no longer fits."""

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from api.problems import ProblemError
 from api.reader import LOOK_TOGETHER, Found, Reader
+from shared.news import load_news, load_receipts
 from shared.queue import Queue
 from shared.redis import REDIS_FAULTS
 
@@ -95,7 +96,8 @@ AnyEar = TypeVar("AnyEar", Ear, BulkEar)
 class Waiters:
     """Tells whoever listens to a job when it has ended.
 
-    A worker says which jobs have ended; their receipts are read together, once for everybody who listens.
+    A worker says which jobs have ended, and of a few how; the other receipts are read together, once for everybody
+    who listens.
     """
 
     def __init__(self, queue: Queue, reader: Reader) -> None:
@@ -156,11 +158,16 @@ class Waiters:
             while True:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=60)
                 if message is not None:
-                    self._hear(message["data"].decode().split())
+                    self._hear(message["data"])
 
-    def _hear(self, jobs: Sequence[str]) -> None:
-        if self._ears:
-            self._ended.update(job for job in jobs if job in self._ears)
+    def _hear(self, message: bytes) -> None:
+        jobs, told = load_news(message)
+        if heard := {job for job in jobs if job in self._ears}:
+            for receipt in load_receipts(told) if told else ():
+                job = str(receipt.id)
+                self._tell(job, receipt)
+                heard.discard(job)
+            self._ended |= heard
         if self._ended:
             self._bell.set()
         if self._bulk_ears:
@@ -200,8 +207,11 @@ class Waiters:
         for start in range(0, len(jobs), LOOK_TOGETHER):
             part = [UUID(job) for job in jobs[start : start + LOOK_TOGETHER]]
             for job, receipt in (await self._reader.receipts(part)).items():
-                for ear in self._ears.get(str(job), ()):
-                    ear.tell(receipt)
+                self._tell(str(job), receipt)
+
+    def _tell(self, job: str, news: Found) -> None:
+        for ear in self._ears.get(job, ()):
+            ear.tell(news)
 
     async def _tell_states(self, jobs: Sequence[str]) -> None:
         for start in range(0, len(jobs), LOOK_TOGETHER):

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.problems import Problem
@@ -159,3 +160,26 @@ class JobView(BaseModel):
         return self.model_copy(
             update={"links": self.links.at(root), "error": self.error.at(root) if self.error else None}
         )
+
+
+def dump_queued(job: Job, collection: str, root: str) -> bytes:
+    """The JSON of `JobView.queued`, as it is told to whom dibs stands at `root`; for a fifth of the time that it takes
+    to make one, since every submit is answered with it.
+    """
+    told = {
+        "id": job.id,
+        "collection": collection,
+        "status": Status.QUEUED,
+        "result": None,
+        "choice": None,
+        "tries": 0,
+        "error": None,
+        "submitted_at": job.submitted_at,
+        "finished_at": None,
+        "links": {
+            "self": f"{root}/jobs/{job.id}",
+            "collection": f"{root}/collections/{collection}",
+            "retry_of": f"{root}/jobs/{job.retry_of}" if job.retry_of else None,
+        },
+    }
+    return orjson.dumps(told, option=orjson.OPT_UTC_Z)

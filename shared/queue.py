@@ -33,6 +33,7 @@ from shared.clock import now_ms
 from shared.contract import Batch, Job, Status
 from shared.encoding import encode
 from shared.ids import new_id
+from shared.news import dump_news
 from shared.payload import dump_job, open_envelope, read_batch
 from shared.points import Point, reached
 from shared.receipts import Receipt
@@ -153,7 +154,7 @@ class Queue:
     async def finish(self, batches: Sequence[str], receipts: Collection[Receipt]) -> None:
         """Forget `batches` and the jobs of `receipts`, and tell whoever waits for them."""
         ids = [str(receipt.id) for receipt in receipts]
-        await self._tell(ids)
+        await self._tell(receipts)
         await reached(Point.TOLD, map(UUID, ids))
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.zrem(self.batches, *batches)
@@ -229,7 +230,7 @@ class Queue:
     async def settle(self, receipts: Collection[Receipt], batch: str | None = None) -> None:
         """Forget the jobs of `receipts`, and the progress of `batch`, and tell whoever waits for them."""
         ids = [str(receipt.id) for receipt in receipts]
-        await self._tell(ids)
+        await self._tell(receipts)
         async with self.redis.pipeline(transaction=True) as pipe:
             if batch is not None:
                 pipe.delete(self.progress_key(batch))
@@ -243,10 +244,10 @@ class Queue:
             self._forget(pipe, [str(job)])
             await pipe.execute()
 
-    async def _tell(self, jobs: Sequence[str]) -> None:
-        """Wake whoever waits for `jobs`. By itself and first, for it writes nothing and so waits for no disk."""
-        if jobs:
-            await self.redis.publish(self.done_channel, " ".join(jobs))
+    async def _tell(self, receipts: Collection[Receipt]) -> None:
+        """Wake whoever waits for the jobs. By itself and first, for it writes nothing and so waits for no disk."""
+        if receipts:
+            await self.redis.publish(self.done_channel, dump_news(receipts))
 
     def _forget(self, pipe: Pipeline, jobs: Sequence[str]) -> None:
         if not jobs:

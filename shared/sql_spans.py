@@ -16,7 +16,8 @@ from shared.faults import sort_fault
 LONGEST_TEXT = 1000
 """Characters of a statement that a span shows; on SQLite one of a large claim has thousands of placeholders."""
 
-_SUMMARY = re.compile(r"\s*(\w+)(?:.*?\b(?:INTO|FROM)\s+(\w+))?", re.DOTALL)
+_SUMMARY = re.compile(r"\s*(?:WITH\b.*?\b(?=INSERT\b))?(\w+)(?:.*?\b(?:INTO|FROM)\s+(\w+))?", re.DOTALL)
+"""What is done, and to which table; of a statement with subqueries in front, the insert among them."""
 
 
 def trace_sql(engine: Engine, tracer: Tracer) -> None:

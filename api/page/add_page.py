@@ -47,7 +47,9 @@ def install(app: FastAPI, door: Door, pages: Pages) -> None:
             return form(request, given, invalid.faults, status=422)
         key = f"form {given.get('form') or uuid4().hex} {wish.fingerprint(collection.name)}"
         try:
-            job = await door.submit(caller_of(request), collection, wish, key)
+            caller = caller_of(request)
+            job = door.new_job(caller, collection, wish, key)
+            await door.take_in(caller, collection, job, may_be_known=True)
         except ProblemError as error:
             told = FieldError(pointer="", detail=f"{error.problem.title}: {error.problem.detail}")
             return form(request, given, [told], status=error.problem.status or 500)

@@ -8,6 +8,7 @@ from arq.constants import job_key_prefix
 
 from shared.clock import utc_now
 from shared.contract import Status
+from shared.news import load_news
 from shared.problems import Kind
 from tests.build import (
     ANIMALS,
@@ -62,7 +63,7 @@ async def test_whoever_waits_is_told_by_name(hands: Hands) -> None:
 
         told = await pubsub.get_message(timeout=5)
     assert told
-    assert set(told["data"].decode().split()) == {str(job.id) for job in jobs}
+    assert set(load_news(told["data"])[0]) == {str(job.id) for job in jobs}
 
 
 async def test_a_batch_delivered_twice_has_one_row_and_one_answer(hands: Hands) -> None:

@@ -10,6 +10,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix
 
 from shared.contract import Batch, Job, Status
 from shared.ids import new_id
+from shared.news import load_news, load_receipts
 from shared.payload import read_batch
 from shared.queue import KEEP_TICKET, Queue, QueueFull
 from shared.receipts import Receipt
@@ -179,7 +180,9 @@ async def test_settling_forgets_the_jobs_and_tells_who_waits(queue: Queue) -> No
 
         told = await pubsub.get_message(timeout=5)
     assert told
-    assert told["data"].decode().split() == [str(job.id) for job in jobs[:2]]
+    ids, receipts = load_news(told["data"])
+    assert ids == [str(job.id) for job in jobs[:2]]
+    assert [receipt.id for receipt in load_receipts(receipts)] == [job.id for job in jobs[:2]]
     assert [await queue.look(job.id) is None for job in jobs] == [True, True, False]
     assert await queue.depth() == 1
     assert await queue.progress(batch) == (0, 0)
