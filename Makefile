@@ -6,7 +6,7 @@ BENCH_VENV := .venv-bench
 BENCH_STAMP := $(BENCH_VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test fuzz lint bench chaos lock screenshots clean
+.PHONY: help install run test fuzz lint bench chaos lock screenshots reference clean
 
 help:  ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ lock: $(STAMP)  ## pin the newest packages that fit, by hash
 
 screenshots: $(STAMP)  ## draw the pictures of the operator's page in docs/images anew; needs Chromium
 	$(BIN)/python -m tests.page.screenshots
+
+reference: $(STAMP)  ## write docs/reference anew from settings, OpenAPI and problems
+	$(BIN)/python -m tests.reference --write
 
 clean:  ## remove the venv and the caches
 	rm -rf $(VENV) $(BENCH_VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache build dist

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from shared.contract import Status
 from shared.tickets import Bulk
@@ -22,9 +22,9 @@ class BulkView(BaseModel):
 
     id: UUID
     collection: str
-    complete: bool
-    lines: int
-    counts: dict[Status, int] | None
+    complete: bool = Field(description="Whether the last line was taken in")
+    lines: int = Field(description="Lines that were taken in so far")
+    counts: dict[Status, int] | None = Field(description="How many of its jobs stand where")
     links: BulkLinks
 
     @classmethod

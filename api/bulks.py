@@ -49,11 +49,13 @@ def install(app: FastAPI, door: Door) -> None:
         responses=responses(
             Kind.MALFORMED,
             Kind.UNKNOWN_COLLECTION,
+            Kind.TOO_LARGE,
             Kind.MEDIA,
             Kind.INVALID,
             Kind.KEY_REUSED,
             Kind.QUEUE_FULL,
             Kind.QUEUE_AWAY,
+            Kind.STOPPING,
         ),
         openapi_extra={
             "parameters": HEADERS,

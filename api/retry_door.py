@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.callers import Caller
 from api.door import Door, unknown_job
@@ -29,8 +29,7 @@ class Retried(BaseModel):
 
     job: UUID
     retry: JobView | None
-    is_new: bool
-    """Whether it was sent just now, and not by an earlier call."""
+    is_new: bool = Field(description="Whether it was sent just now, and not by an earlier call")
     error: Problem | None
 
     def at(self, root: str) -> "Retried":

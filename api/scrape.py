@@ -64,7 +64,7 @@ def install(app: FastAPI, door: Door, metrics: Metrics) -> None:
         "/metrics",
         tags=["health"],
         summary="Metrics for Prometheus",
-        description="docs/metrics.md names them all. A server that is away is a gauge of 0, not an error.",
+        description="docs/reference/metrics.md names them all. A server that is away is a gauge of 0, not an error.",
         response_class=Response,
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "The metrics"}},
     )

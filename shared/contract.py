@@ -134,12 +134,12 @@ class JobView(BaseModel):
     id: UUID
     collection: str
     status: Status
-    result: Row | None = None
-    choice: int | None = None
-    tries: int = 0
-    error: Problem | None = None
+    result: Row | None = Field(None, description="The row that was inserted; null unless it succeeded")
+    choice: int | None = Field(None, description="The winner's place in the candidates, from 0")
+    tries: int = Field(0, description="Tries so far")
+    error: Problem | None = Field(None, description="Why it failed")
     submitted_at: datetime
-    finished_at: datetime | None = None
+    finished_at: datetime | None = Field(None, description="When it had its outcome; null before")
     links: Links
 
     @classmethod

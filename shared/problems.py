@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from shared.problem_kinds import ABOUT, Kind
 
@@ -34,13 +34,13 @@ class Problem(BaseModel):
         }
     )
 
-    type: str
+    type: str = Field(description="What kind of problem it is, and the address of the page about it")
     title: str
-    status: int | None = None
-    detail: str
-    constraint: str | None = None
-    column: str | None = None
-    errors: list[FieldError] | None = None
+    status: int | None = Field(None, description="That of the answer; absent in the `error` of a job")
+    detail: str = Field(description="What is so this time; the words may change")
+    constraint: str | None = Field(None, description="What the database refused, where it says so")
+    column: str | None = Field(None, description="Likewise")
+    errors: list[FieldError] | None = Field(None, description="Each bad place in the request")
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -84,34 +84,43 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DIBS_", extra="ignore", hide_input_in_errors=True)
 
     database_url: Annotated[str, AfterValidator(_database_url)] | None = Field(None, repr=False)
-    """PostgreSQL or SQLite; without it an SQLite file under `data_dir`. `?pooler=transaction` behind pgbouncer."""
+    """`postgresql://user@host/name`, with `?pooler=transaction` behind pgbouncer, or `sqlite:///file`; without it
+    `dibs serve` has an SQLite file under `data_dir`.
+    """
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(None, repr=False)
-    """Redis or Valkey, or the sentinels that know where it is; without it `dibs serve` brings its own."""
+    """Redis or Valkey: `redis://`, `rediss://`, `unix://`, or the sentinels that know where it is,
+    `sentinel://host,host/master`; without it `dibs serve` brings its own.
+    """
     host: str = "127.0.0.1"
+    """Where the api listens. Anything but loopback needs an API key first."""
     port: int = Field(8000, ge=0, le=65535)
+    """The port of `host`; 0 is any that is free."""
     root_path: str = Field("", pattern=r"^(/[\w.~-]+)*$")
-    """Below which path of its server a proxy shows the api, if it is one that takes this path away."""
+    """Below which path of its server a proxy shows the api, such as /names, if it takes this path away."""
     data_dir: Path = Path(".dibs")
     """Where the embedded database and Redis keep their files."""
     models: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = ()
-    """Modules, or module:Class, whose SQLAlchemy models are collections; separated by commas."""
+    """Modules, or `module:Class`, whose SQLAlchemy models are collections, separated by commas; the same everywhere."""
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """The least grave lines that are logged."""
     log_format: Literal["auto", "text", "json"] = "auto"
     """How a log line looks; `auto` is text on a terminal and JSON everywhere else."""
 
     queue_name: str = Field("dibs", min_length=1)
-    """What the keys of this queue in Redis begin with."""
+    """What the keys of this queue in Redis begin with; the same for the apis and workers of one queue."""
     queue_limit: int = Field(1_000_000, ge=1)
     """Jobs waiting in the queue, past which a submit is answered with 503."""
     max_connections: int = Field(10_000, ge=1)
-    """Connections at a time, past which a request is answered with 503 and its connection closed."""
+    """Connections of an api process at a time, past which a request is answered with 503 and its connection closed."""
 
     max_body_bytes: int = Field(1024 * 1024, ge=1024)
     """The body of an add."""
     max_line_bytes: int = Field(1024 * 1024, ge=1024)
     """A line of a bulk, which as a whole has no limit."""
     max_candidates: int = Field(MAX_CANDIDATES, ge=1, le=MAX_CANDIDATES)
+    """Candidates of an add."""
     max_json_depth: int = Field(MAX_JSON_DEPTH, ge=1, le=MAX_JSON_DEPTH)
+    """Levels of a JSON column's value; a bare value is one."""
     max_text_chars: int = Field(100_000, ge=1, le=MAX_TEXT_CHARS)
     """Code points of any text, whatever its column would take."""
     max_number_digits: int = Field(MAX_NUMBER_DIGITS, ge=1, le=MAX_NUMBER_DIGITS)
@@ -121,6 +130,7 @@ class Settings(BaseSettings):
     max_header_bytes: int = Field(32 * 1024, ge=1024, le=1024 * 1024)
     """All header fields of a request together, names and values."""
     max_headers: int = Field(100, ge=10, le=1000)
+    """Header fields of a request."""
     header_timeout_s: float = Field(10.0, gt=0, le=600)
     """How long a request may take to send its headers, from the connection's or the request's first moment."""
     body_timeout_s: float = Field(30.0, gt=0, le=600)
@@ -134,16 +144,20 @@ class Settings(BaseSettings):
     keys_refresh_s: float = Field(5.0, gt=0, le=3600)
     """How often the api reads the API keys: a revoked key works for that long, and no longer."""
     rate_limit: Annotated[Rate, NoDecode, BeforeValidator(_rate)] | None = None
-    """Requests that each key may make, such as 1000/second, where it has no limit of its own; without it any number."""
+    """Requests that each key may make, such as 1000/second (or minute, hour, day), where it has no limit of its own;
+    without it any number.
+    """
 
     concurrency: int = Field(4, ge=1, le=1000)
-    """Claims that one worker runs at a time, each with a database connection of its own."""
+    """Claims that one worker runs at a time, each of up to 500 jobs and with a database connection of its own."""
     poll_delay_s: float = Field(1.0, gt=0, le=60)
     """How often an idle worker looks at the queue when nothing woke it."""
     lease_s: float = Field(4.0, ge=1, le=300)
     """How long a dead worker's batch is held back from the others."""
     grace_s: float = Field(25.0, ge=0, le=3600)
-    """How long a stopping worker may finish what it has."""
+    """How long a stopping process may finish what it runs: a worker all of it, an api a third of it for its requests,
+    and the worker within `dibs serve` the rest.
+    """
     drain_s: float = Field(2.0, ge=0, le=300)
     """How long a stopping `dibs api` still answers, on connections that it then closes, before it closes its door."""
     max_tries: int = Field(8, ge=1, le=100)
@@ -153,6 +167,7 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(None, ge=0, le=65535)
     """Where `dibs worker` answers `GET /metrics`; nowhere if not set."""
     metrics_host: str = "127.0.0.1"
+    """The address of `metrics_port`. Whoever reaches it may read the metrics: there it asks for no key."""
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

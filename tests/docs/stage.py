@@ -126,7 +126,7 @@ class Stage:
         self._started += 1
         log = self._directory / f"log-{self._started}"
         log.touch()
-        self._type(f"( exec {command}\n) > {log} 2>&1 &", 0)
+        self._type(f"( exec env {command}\n) > {log} 2>&1 &", 0)
         give_up_at = time.monotonic() + PATIENCE_S
         while not IS_READY.search(log.read_text()):
             if time.monotonic() > give_up_at:

@@ -11,13 +11,22 @@ from uuid import uuid4
 import pytest
 import yaml
 
+from shared.settings import Settings
 from tests.conftest import ask
 from tests.docs.blocks import ROOT, Block, anchors_of, blocks_of, links_of, pages
 from tests.docs.stage import Failed, Stage
 from tests.services import PrivatePostgres
 
+
+def as_settings(text: str) -> Settings:
+    """Lines such as DIBS_PORT=8000, with quotation marks or without."""
+    given = dict(line.removeprefix("DIBS_").split("=", 1) for line in text.splitlines())
+    return Settings.load(**{name.lower(): value.strip('"') for name, value in given.items()})
+
+
 WELL_FORMED: dict[str, Callable[[str], object]] = {
     "json": json.loads,
+    "sh": as_settings,
     "toml": tomllib.loads,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
 }
@@ -67,6 +76,17 @@ def run(stage: Stage, page: Path, block: Block) -> None:
     except Exception as error:
         error.add_note(f"{page}, line {block.line}")
         raise
+
+
+@pytest.mark.parametrize("page", pages(), ids=str)
+def test_every_block_of_the_page_is_held_to_something(page: Path) -> None:
+    """One that is not run says why, or is of a language that is read, or is a file that another test reads."""
+    for block in blocks_of((ROOT / page).read_text()):
+        is_held = block.language in {"console", "python", *WELL_FORMED} or {"file", "from"} & block.options.keys()
+        assert is_held, f"{page}, line {block.line}: nobody looks at this"
+        assert len(block.options.get("skip", "a reason")) > len("skip"), (
+            f"{page}, line {block.line}: why is it skipped?"
+        )
 
 
 @pytest.mark.parametrize("page", pages(), ids=str)

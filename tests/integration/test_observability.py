@@ -51,7 +51,9 @@ async def scraped(sqlite_database: Database, fake_queue: Queue) -> tuple[dict[st
 
 
 def test_the_reference_says_what_metrics_says(scraped: tuple[dict[str, Told], set[str]]) -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| (.+) \|$", (DOCS / "metrics.md").read_text(), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| (.+) \|$", (DOCS / "reference" / "metrics.md").read_text(), re.MULTILINE
+    )
     documented = {
         name: Told(kind, frozenset(re.findall(r"`(\w+)`", labels)), text) for name, kind, labels, text in rows
     }
