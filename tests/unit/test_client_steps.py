@@ -17,7 +17,7 @@ from dibs.client.requests import Add, as_line
 from dibs.client.steps import Ask
 from shared.contract import JobView, Links, Status
 from shared.problems import FieldError, Kind, Problem, problem
-from tests.face.talk import HeldHere, Talk
+from tests.unit.talk import HeldHere, Talk
 
 ID = uuid4()
 
