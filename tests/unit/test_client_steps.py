@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from dibs.client import bulks, calls, requests
+from dibs.client.address import HERE
 from dibs.client.asking import PATIENCE_S
-from dibs.client.connecting import HERE, options
+from dibs.client.connecting import options
 from dibs.client.errors import Garbled, Refused, TimedOut, Unreachable, Unsendable
 from dibs.client.outcomes import Cancelled, Exhausted, Failed, Succeeded
 from dibs.client.requests import Add, as_line
