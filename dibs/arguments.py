@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer import BadParameter
 from typer.core import TyperCommand
 
-from dibs.client.requests import Candidate
+if TYPE_CHECKING:
+    from dibs.client.requests import Candidate
 
 WAIT_S = 30.0
 """How long a bare `--wait` waits."""
@@ -40,12 +41,12 @@ def spell_out_wait(args: Sequence[str]) -> list[str]:
     return spelt
 
 
-def read_candidates(texts: Sequence[str]) -> list[Candidate]:
+def read_candidates(texts: Sequence[str]) -> list["Candidate"]:
     """Text is itself, `{…}` is an object in JSON."""
     return [_candidate(text) for text in texts]
 
 
-def _candidate(text: str) -> Candidate:
+def _candidate(text: str) -> "Candidate":
     if not text.startswith("{"):
         return text
     try:

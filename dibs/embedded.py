@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import fakeredis
 from redis.asyncio import Redis
 
 from dibs.errors import StartError
@@ -60,6 +59,8 @@ async def own_redis(data_dir: Path, *, connections: int) -> AsyncIterator[Store]
             "queue: in memory (fakeredis): jobs accepted but not done do not outlive a crash; "
             "install redis-server or set DIBS_REDIS_URL"
         )
+        import fakeredis  # noqa: PLC0415  # only here, where there is no other Redis
+
         async with fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer()) as redis:
             yield Store(redis, outlives=False)
         return

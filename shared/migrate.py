@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -124,10 +125,11 @@ def _has_tables(connection: Connection, tables: Iterable[Table]) -> bool:
     return all(inspector.has_table(table.name, table.schema) for table in tables)
 
 
-def _outdated() -> set[str]:
-    """The revisions that came before the newest that this code knows."""
+@cache
+def _outdated() -> frozenset[str]:
+    """The revisions that came before the newest that this code knows. To read them takes longer than to ask for one."""
     scripts = ScriptDirectory.from_config(config())
-    return {script.revision for script in scripts.walk_revisions()} - {head() or ""}
+    return frozenset(script.revision for script in scripts.walk_revisions()) - {scripts.get_current_head()}
 
 
 def _run(connection: Connection, revision: str) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -21,13 +22,32 @@ from tests.build import HANDLES, make_fake_redis
 
 QUEUE_LIMIT = 10_000
 
+TESTS = Path(__file__).parent
+SLOW = ("benchmarks", "docs", "face", "faults", "fuzz", "kit/test_wheel.py", "page")
+"""What starts processes, browsers or fuzzers for each test, or waits for real time (docs/decisions/0018)."""
+MIXED = ({"sqlite", "redis"}, {"postgresql", "fake"})
+"""Of the pairs of a database and a queue two are enough for each to have its turn; these are the others."""
+
 pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "chaos: takes the whole machine, and runs only when it is asked for: -m chaos")
+    config.addinivalue_line("markers", "slow: left out of a developer's run: pytest -m 'not chaos' runs it as well")
     for name in ("sqlite", "postgresql"):
         config.addinivalue_line("markers", f"{name}: runs on {name}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = [TESTS / place for place in SLOW]
+    for item in items:
+        if any(item.path.is_relative_to(place) for place in slow) or _is_mixed(item):
+            item.add_marker("slow")
+
+
+def _is_mixed(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and {call.params.get("database_url"), call.params.get("queue")} in MIXED
 
 
 async def ask(url: str, statement: str) -> None:

@@ -5,9 +5,8 @@ from typing import Any
 
 import httpx
 
+from dibs.client.address import HERE
 from dibs.client.errors import Unsendable
-
-HERE = "http://127.0.0.1:8000"
 
 KEEP_ALIVE_S = 2.0
 """Shorter than the five seconds after which uvicorn closes an idle connection: at the same moment both would."""

@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from dibs import arguments
-from dibs.client.connecting import HERE
-from dibs.client.faces import DibsSync
-from dibs.commands.options import PATIENCE_S, ApiKey, Json, Url, Wait, paragraphs
+from dibs.client.address import HERE
+from dibs.commands.connected import connected
+from dibs.commands.options import ApiKey, Json, Url, Wait, paragraphs
 from dibs.show import code_of, show_job
 from shared.contract import DEFAULT_COLLECTION
 
@@ -42,7 +42,7 @@ def add(
 ) -> None:
     """Add the first candidate that is free."""
     wished, values = arguments.read_candidates(candidates or []), arguments.read_values(value or [])
-    with DibsSync(url, key=api_key, patience=PATIENCE_S) as dibs:
+    with connected(url, api_key) as dibs:
         job = dibs.add(*wished, to=to, values=values, idempotency_key=key, wait=wait or 0)
     show_job(job.view, as_json=as_json)
     raise typer.Exit(code_of(job.view, waited=wait is not None))

@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from dibs.client.connecting import HERE
+from dibs.client.address import HERE
 from dibs.commands.options import ApiKey, Json, Url, paragraphs
 from dibs.importing.bar import Bar, kinds
 from dibs.importing.faults import FileFault
@@ -21,9 +21,11 @@ from dibs.importing.input import Input, opened
 from dibs.importing.outcomes import Ended, file_for
 from dibs.importing.records import Read, Table, of_json, of_table
 from dibs.importing.shape import Mapping, Shape
-from dibs.importing.upload import Content, Sender, Stalled, Upload
 from dibs.show import Exit, complain, print_json, print_line, what_became_of
 from shared.contract import DEFAULT_COLLECTION, OUTCOMES, Status
+
+if TYPE_CHECKING:
+    from dibs.importing.upload import Sender, Upload
 
 app = typer.Typer()
 
@@ -87,6 +89,8 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Add every line of a file, with progress; safe to break off and to run again."""
+    from dibs.importing.upload import Sender, Stalled  # noqa: PLC0415  # as in connected
+
     mapping = Mapping(candidates, split, skip or (), null)
     with ExitStack() as stack:
         try:
@@ -126,7 +130,7 @@ def _format_of(source: Input) -> Format:
     return Format.NDJSON if next(source.lines(), "").lstrip().startswith(("{", "[", '"')) else Format.CSV
 
 
-def _table(dibs: Sender, source: Input, to: str, mapping: Mapping, delimiter: str | None) -> Read:
+def _table(dibs: "Sender", source: Input, to: str, mapping: Mapping, delimiter: str | None) -> Read:
     collections = {collection.name: collection for collection in dibs.collections()}
     if to not in collections:
         raise FileFault([], f"--to: there is no collection {to}, only {', '.join(collections)}")
@@ -139,7 +143,9 @@ def _lines(source: Input) -> Read:
     return lambda: of_json(source.lines())
 
 
-def _upload(dibs: Sender, source: Input, read: Read, to: str, key: str, *, wait: bool) -> Upload:
+def _upload(dibs: "Sender", source: Input, read: Read, to: str, key: str, *, wait: bool) -> "Upload":
+    from dibs.importing.upload import Content, Upload  # noqa: PLC0415  # as in connected
+
     content = Content.of(read, to, key)
     if not content.records:
         raise FileFault([], f"{source.name} has nothing to import")
@@ -151,7 +157,7 @@ def _upload(dibs: Sender, source: Input, read: Read, to: str, key: str, *, wait:
     return upload
 
 
-def _ended(read: Read, upload: Upload) -> Iterator[Ended]:
+def _ended(read: Read, upload: "Upload") -> Iterator[Ended]:
     for record, job in zip(read(), upload.results(), strict=True):
         yield Ended(record.line, job)
 
@@ -163,7 +169,7 @@ def _tell_failed(name: str, ended: Iterable[Ended]) -> None:
         complain(f"{name}:{line}: {what_became_of(job)}")
 
 
-def _summarize(upload: Upload, name: str, *, as_json: bool) -> None:
+def _summarize(upload: "Upload", name: str, *, as_json: bool) -> None:
     told = {
         "bulk": str(upload.bulk.id),
         "collection": upload.bulk.collection,

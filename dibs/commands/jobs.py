@@ -1,19 +1,22 @@
 """`dibs job`, `dibs jobs`, `dibs retry` and `dibs cancel`."""
 
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
 
 from dibs import arguments
-from dibs.client.connecting import HERE
+from dibs.client.address import HERE
 from dibs.client.errors import TimedOut
-from dibs.client.faces import DibsSync, JobSync
 from dibs.client.outcomes import Cancelled
-from dibs.commands.options import PATIENCE_S, ApiKey, Json, Url, Wait
+from dibs.commands.connected import connected
+from dibs.commands.options import ApiKey, Json, Url, Wait
 from dibs.show import Exit, code_of, complain, show_job, show_jobs
 from shared.contract import Status
+
+if TYPE_CHECKING:
+    from dibs.client.faces import JobSync
 
 app = typer.Typer()
 
@@ -41,7 +44,7 @@ def job(
     as_json: Json = False,
 ) -> None:
     """Show where a job stands."""
-    with DibsSync(url, key=api_key, patience=PATIENCE_S) as dibs:
+    with connected(url, api_key) as dibs:
         found = dibs.job(job_id)
         if watch:
             _watch(found, as_json=as_json)
@@ -52,13 +55,13 @@ def job(
     raise typer.Exit(code_of(found.view, waited=watch or wait is not None))
 
 
-def _wait(job: JobSync, seconds: float) -> None:
+def _wait(job: "JobSync", seconds: float) -> None:
     """Until it has ended, or as long as it may take."""
     with suppress(TimedOut):
         job.outcome(timeout=seconds)
 
 
-def _watch(job: JobSync, *, as_json: bool) -> None:
+def _watch(job: "JobSync", *, as_json: bool) -> None:
     show_job(job.view, as_json=as_json)
     shown = job.status
     while not job.status.is_outcome:
@@ -86,7 +89,7 @@ def jobs(
 ) -> None:
     """List jobs, newest first."""
     from_ = None if since is None else arguments.read_time(since)
-    with DibsSync(url, key=api_key, patience=PATIENCE_S) as dibs:
+    with connected(url, api_key) as dibs:
         found = dibs.jobs(status=status or (), collection=collection, since=from_, limit=limit)
         show_jobs((job.view for job in found), as_json=as_json)
 
@@ -111,7 +114,7 @@ def retry(
         raise typer.BadParameter("give ids, or --failed and perhaps --collection and --since")
     from_ = None if since is None else arguments.read_time(since)
     code = Exit.DONE
-    with DibsSync(url, key=api_key, patience=PATIENCE_S) as dibs:
+    with connected(url, api_key) as dibs:
         for job_id in job_ids or []:
             show_job(dibs.job(job_id).retry().view, as_json=as_json)
         for retried in dibs.retry_all(collection=collection, since=from_) if failed else ():
@@ -136,7 +139,7 @@ def cancel(
 ) -> None:
     """Cancel jobs: each never inserts anything, or keeps the outcome that it had before."""
     code = Exit.DONE
-    with DibsSync(url, key=api_key, patience=PATIENCE_S) as dibs:
+    with connected(url, api_key) as dibs:
         for job in map(dibs.job, job_ids):
             if not isinstance(job.cancel(), Cancelled):
                 code = Exit.FAILED

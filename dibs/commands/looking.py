@@ -10,10 +10,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from dibs.client.connecting import HERE
+from dibs.client.address import HERE
 from dibs.client.errors import Unreachable
-from dibs.client.faces import DibsSync
-from dibs.commands.options import PATIENCE_S, ApiKey, Json, Url
+from dibs.commands.connected import connected
+from dibs.commands.options import ApiKey, Json, Url
 from dibs.show import Exit, print_json
 from dibs.top import Sample, Sampler, picture
 
@@ -34,7 +34,7 @@ def top(
 ) -> None:
     """Show queue, rates and workers, live."""
     console = Console(highlight=False)
-    with DibsSync(url, key=api_key, patience=PATIENCE_S) as dibs:
+    with connected(url, api_key) as dibs:
         sampler = Sampler(dibs.stats)
         if once or not (as_json or console.is_terminal):
             _show_once(console, sampler.look(), as_json=as_json)

@@ -6,9 +6,6 @@ import typer
 
 from dibs.arguments import WAIT_S
 
-PATIENCE_S = 1.0
-"""How long a server that is away is asked again: whoever sits before the screen wants to know."""
-
 Url = Annotated[str, typer.Option(help="Where dibs answers.", envvar="DIBS_URL")]
 ApiKey = Annotated[
     str | None, typer.Option(help="API key; better in DIBS_API_KEY.", envvar="DIBS_API_KEY", show_default=False)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.contract import Status
-from shared.database import Database
+from shared.database import LOCK_TIMEOUT_S, Database
 from shared.faults import FaultClass
 from shared.problems import Kind
 from tests.build import (
@@ -21,7 +21,7 @@ from tests.build import (
     receipts_of,
     rows_of,
 )
-from tests.waiting import held_name
+from tests.waiting import held_name, impatient
 from worker.batch import Interrupted, end_jobs
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -133,13 +133,20 @@ async def test_an_error_that_nobody_foresaw_fails_the_job_and_its_traceback_is_l
     assert record.exc_info
 
 
-async def test_a_key_that_somebody_holds_keeps_nobody_else_waiting(postgresql_database: Database) -> None:
+async def test_a_claim_waits_for_a_lock_for_a_bounded_time(postgresql_database: Database) -> None:
+    async with postgresql_database.writes() as session:
+        assert await session.scalar(text("SHOW lock_timeout")) == f"{LOCK_TIMEOUT_S}s"
+
+
+async def test_a_key_that_somebody_holds_keeps_nobody_else_waiting(
+    postgresql_url: str, postgresql_database: Database
+) -> None:
     """A lock that outlasts the timeout is a passing fault of one job; the others of its batch are ended."""
     database = postgresql_database
     jobs = [make_job(ANIMALS, [name]) for name in ("a", "b", "held", "c")]
-    async with held_name(database, "held"):
+    async with held_name(database, "held"), impatient(postgresql_url) as hurried:
         with pytest.raises(Interrupted) as interrupted:
-            await end_jobs(database.writes, ANIMALS, jobs, tries=1)
+            await end_jobs(hurried.writes, ANIMALS, jobs, tries=1)
         assert interrupted.value.fault.kind is FaultClass.PASSING
         assert await names_of(database) == ["a", "b", "c"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dibs.serve import CLOSING_S
+from dibs.signals import CLOSING_S
 from shared.settings import Settings
 from tests.docs.blocks import ROOT, blocks_of
 

@@ -1,6 +1,8 @@
 """`dibs add` and `dibs job`: what they say, and the exit code that says the same."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -105,3 +107,9 @@ def test_candidates_and_values() -> None:
     assert read_values(["a=5", "b=x=y", "c=true", 'd="5"', "e=[1]", "f="]) == {
         "a": 5, "b": "x=y", "c": True, "d": "5", "e": "[1]", "f": "",
     }  # fmt: skip
+
+
+def test_what_talks_to_nobody_loads_no_client() -> None:
+    loaded = "import sys, dibs.command, dibs.serve; print('httpx' in sys.modules, 'fakeredis' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout
+    assert said == "False False\n"

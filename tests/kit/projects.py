@@ -36,6 +36,10 @@ def dibs_metadata():
 """
 
 
+PLAIN = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:hypothesispytest", "-q")
+"""Without the plugins that are in our environment for the fuzzing: they take two seconds to load, in each run anew."""
+
+
 def write(folder: Path, **files: str) -> Path:
     """A project with the model `Room` in `rooms.py` and a conftest that names it; `files` by the stem of their name."""
     texts = {"rooms": MODELS, "conftest": CONFTEST} | files
@@ -47,14 +51,14 @@ def write(folder: Path, **files: str) -> Path:
 
 def run_here(pytester: pytest.Pytester, *options: str) -> tuple[int, str]:
     """What pytest says of the project in `pytester.path`, in this process: much quicker than in one of its own."""
-    result = pytester.runpytest_inprocess("-p", "no:cacheprovider", "-q", *options)
+    result = pytester.runpytest_inprocess(*PLAIN, *options)
     return int(result.ret), result.stdout.str() + result.stderr.str()
 
 
 def run(folder: Path, *options: str, python: str = sys.executable, **environment: str) -> tuple[int, str]:
     """What pytest says of it in a process of its own: the exit code and what was printed."""
     done = subprocess.run(
-        [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", *options],
+        [python, "-m", "pytest", *PLAIN, *options],
         cwd=folder,
         env={k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "DIBS"))} | environment,
         stdout=subprocess.PIPE,

@@ -97,4 +97,7 @@ async def listening(database: Database, queue: Queue, **settings: Any) -> AsyncI
         stop = Stop(60)
         stop.ready()
         async with answering(app, listener, stop, bounds=bounds, grace_s=1, drain_s=0, max_connections=1000):
-            yield Server(listener)
+            try:
+                yield Server(listener)
+            finally:
+                stop._hurried.set()  # as after a second signal: nobody is left who would have to be let finish

@@ -9,15 +9,16 @@ import httpx
 import pytest
 
 from dibs.client import bulks, calls, requests
+from dibs.client.address import HERE
 from dibs.client.asking import PATIENCE_S
-from dibs.client.connecting import HERE, options
+from dibs.client.connecting import options
 from dibs.client.errors import Garbled, Refused, TimedOut, Unreachable, Unsendable
 from dibs.client.outcomes import Cancelled, Exhausted, Failed, Succeeded
 from dibs.client.requests import Add, as_line
 from dibs.client.steps import Ask
 from shared.contract import JobView, Links, Status
 from shared.problems import FieldError, Kind, Problem, problem
-from tests.face.talk import HeldHere, Talk
+from tests.unit.talk import HeldHere, Talk
 
 ID = uuid4()
 
