@@ -23,8 +23,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.callers import Caller
 from api.callers import Scope as Allows
 from api.main import make_app
+from dibs.client.address import HERE
 from dibs.client.asking import PATIENCE_S
-from dibs.client.connecting import HERE
 from dibs.client.faces import Dibs
 from dibs.embedded import opened_redis
 from dibs.inside import Inside

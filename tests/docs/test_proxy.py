@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import httpx
 import pytest
 
+from shared.testing.missing import missing
 from tests.docs.blocks import ROOT, blocks_of
 from tests.face.processes import data_directory, held_back, run, serve
 from tests.services import free_port
@@ -57,7 +58,7 @@ def proxied(data_dir: Path, key: str) -> Iterator[httpx.Client]:
     """A client that comes in by TLS. The second api of the page is not there, as while it is deployed anew."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
-        pytest.skip("no nginx found: apt-get install nginx-light, or put nginx on PATH")
+        missing("no nginx found: apt-get install nginx-light, or put nginx on PATH")
     with serve(data_dir) as running, TemporaryDirectory(prefix="dibs-proxy-") as path:
         directory, port = Path(path), free_port()
         context = _certified(directory)
