@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from dibs.arguments import read_time
 from dibs.client.answers import Minute, Queue, Stats
 from dibs.top import Sampler
 from shared.contract import Status
-from tests.face.processes import Running, clean, data_directory, held_back, python_m_dibs, run, serve
+from tests.face.processes import PATIENCE_S, Running, clean, data_directory, held_back, python_m_dibs, run, serve
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,16 @@ def test_a_wait_that_is_too_short_shows_where_the_job_stands(running: Running, d
     assert json.loads(short.stdout)["status"] in {"queued", "running"}
 
 
+def all_have_ended(client: DibsSync) -> None:
+    """What other tests have sent again is of the same server, and would end between ours."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while client.stats().queue.depth:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
 def test_jobs_are_listed_newest_first(running: Running, client: DibsSync) -> None:
+    all_have_ended(client)
     jobs = [client.add(uuid4().hex, wait=20) for _ in range(3)]
     listed = run("jobs", "--limit", "3", "--json", DIBS_URL=running.url)
     assert [json.loads(line)["id"] for line in listed.stdout.splitlines()] == [str(job.id) for job in reversed(jobs)]
@@ -82,6 +92,7 @@ def test_jobs_are_listed_newest_first(running: Running, client: DibsSync) -> Non
 
 
 def test_jobs_read_page_after_page(client: DibsSync) -> None:
+    all_have_ended(client)
     wishes = [uuid4().hex for _ in range(150)]
     outcomes = list(client.add_many(wishes))
     found = list(client.jobs(limit=150))
@@ -135,6 +146,7 @@ def test_a_waiting_job_is_cancelled(tmp_path: Path, sqlite_url: str, redis_url: 
 
 def test_top_shows_queue_rates_and_workers(running: Running, client: DibsSync) -> None:
     client.add(uuid4().hex, wait=20)
+    all_have_ended(client)
     shown = run("top", DIBS_URL=running.url)
     assert (shown.returncode, shown.stderr) == (0, "")
     assert [line.split()[0] for line in shown.stdout.splitlines() if not line.startswith(" ")] == [
