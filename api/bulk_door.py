@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from api.access import too_many
 from api.bulk_view import BulkView
 from api.callers import Caller
 from api.door import Door
+from api.one_behind import OneBehind
 from api.problems import ProblemError, refuse
 from api.waiters import LOOK_AGAIN_S, REST
 from shared.clock import utc_now
@@ -51,6 +53,25 @@ class Part:
 WHOLE = Part()
 
 
+@dataclass(frozen=True)
+class _Intake:
+    """A bulk on its way in, and what was `known` of it before."""
+
+    caller: Caller
+    collection: Collection
+    bulk: UUID
+    known: Bulk | None
+    is_keyed: bool
+
+    @property
+    def taken(self) -> int:
+        """Lines that were taken in before."""
+        return self.known.lines if self.known is not None else 0
+
+    def so_far(self, lines: int, *, complete: bool) -> Bulk:
+        return Bulk(self.caller.name, self.collection.name, lines, complete)
+
+
 class BulkDoor:
     """What the routes of bulks do, without HTTP."""
 
@@ -80,64 +101,71 @@ class BulkDoor:
         if part.after > taken:
             raise _gap(part.after, taken)
         size = min(BATCH, self._door.queue.limit, _lines_at_once(caller.rate))
+        intake = _Intake(caller, collection, bulk, known, is_keyed=key is not None)
         jobs: list[Job] = []
         number = part.after
-        async for line in lines:
-            if self._door.waiters.closed:
-                raise refuse(Kind.STOPPING, "this server is stopping; under a key it is safe to send the bulk again")
-            number += 1
-            if number > MAX_LINES:
-                raise refuse(
-                    Kind.TOO_LARGE, f"a bulk may have {MAX_LINES} lines; under a key they are safe to send again"
-                )
-            if known is not None and known.complete and number > taken:
-                raise _another_length(taken)
-            jobs.append(_job(caller, collection, Place(bulk, number), line, self._door.settings.max_line_bytes))
-            if len(jobs) == size:
-                await self._take(caller, collection, jobs, taken, is_keyed=key is not None)
-                await self._note(bulk, known, Bulk(caller.name, collection.name, number, complete=False))
-                jobs = []
+        # The next lines are read while a batch is on its way; further ahead nobody reads.
+        async with OneBehind() as sending:
+            async for line in lines:
+                number += 1
+                self._check_line(number, known)
+                jobs.append(_job(caller, collection, Place(bulk, number), line, self._door.settings.max_line_bytes))
+                if len(jobs) == size:
+                    await sending.run(partial(self._take_and_note, intake, jobs, number))
+                    jobs = []
         if number < taken and not part.more:
             raise _another_length(taken)
-        await self._take(caller, collection, jobs, taken, is_keyed=key is not None)
-        so_far = Bulk(caller.name, collection.name, number, complete=not part.more)
-        await self._note(bulk, known, so_far)
+        await self._take(intake, jobs)
+        so_far = intake.so_far(number, complete=not part.more)
+        await self._note(intake, so_far)
         return BulkView.of(bulk, known if known is not None and taken > number else so_far, None)
 
-    async def _take(
-        self, caller: Caller, collection: Collection, jobs: list[Job], taken: int, *, is_keyed: bool
-    ) -> None:
-        """Submit `jobs`; those up to line `taken` were taken in before, and most have their receipts by now."""
+    def _check_line(self, number: int, known: Bulk | None) -> None:
+        """Raises the refusal of a bulk that goes on to line `number` and may not."""
+        if self._door.waiters.closed:
+            raise refuse(Kind.STOPPING, "this server is stopping; under a key it is safe to send the bulk again")
+        if number > MAX_LINES:
+            raise refuse(Kind.TOO_LARGE, f"a bulk may have {MAX_LINES} lines; under a key they are safe to send again")
+        if known is not None and known.complete and number > known.lines:
+            raise _another_length(known.lines)
+
+    async def _take_and_note(self, intake: "_Intake", jobs: list[Job], number: int) -> None:
+        await self._take(intake, jobs)
+        await self._note(intake, intake.so_far(number, complete=False))
+
+    async def _take(self, intake: "_Intake", jobs: list[Job]) -> None:
+        """Submit `jobs`; those that were taken in before have their receipts by now, most of them."""
         receipts: dict[UUID, Receipt] = {}
-        if jobs and _line(jobs[0]) <= taken:
+        if jobs and _line(jobs[0]) <= intake.taken:
             receipts = await self._door.old_receipts([job.id for job in jobs])
             for job in jobs:
                 _same_line(job, receipts.get(job.id))
         if left := [job for job in jobs if job.id not in receipts]:
-            await self._submit(caller, collection, left, is_keyed=is_keyed)
+            await self._submit(intake, left)
 
-    async def _submit(self, caller: Caller, collection: Collection, jobs: list[Job], *, is_keyed: bool) -> None:
+    async def _submit(self, intake: "_Intake", jobs: list[Job]) -> None:
         """Wait for room where there is none: nobody reads on meanwhile, so the sender is held back.
 
         Under a key, a line that was taken in before must be what it was: by its receipt, else by its ticket.
         """
-        if caller.rate is not None:
-            await self._pace(caller.key, caller.rate, jobs)
+        if intake.caller.rate is not None:
+            await self._pace(intake.caller.key, intake.caller.rate, jobs)
+        collection = intake.collection.name
         give_up_at = time.monotonic() + ROOM_S
         while True:
             with self._door.at_hand.queue():
                 try:
-                    submitted = await self._door.grouping.submit_all(collection.name, jobs)
+                    submitted = await self._door.grouping.submit_all(collection, jobs)
                     break
                 except QueueFull:
                     if time.monotonic() > give_up_at:
-                        self._door.metrics.refused(collection.name, Kind.QUEUE_FULL, len(jobs))
+                        self._door.metrics.refused(collection, Kind.QUEUE_FULL, len(jobs))
                         raise refuse(Kind.QUEUE_FULL, _NO_ROOM.format(_line(jobs[0]) - 1)) from None
             await asyncio.sleep(LOOK_FOR_ROOM_S)
         await reached(Point.ENQUEUED, (job.id for job in jobs))
         repeated = sum(answer.held is not None for answer in submitted)
-        self._door.metrics.submitted(collection.name, accepted=len(jobs) - repeated, repeated=repeated)
-        if is_keyed:
+        self._door.metrics.submitted(collection, accepted=len(jobs) - repeated, repeated=repeated)
+        if intake.is_keyed:
             receipts = await self._door.old_receipts([job.id for job in jobs])
             for job, answer in zip(jobs, submitted, strict=True):
                 _same_line(job, receipts.get(job.id) or answer.held)
@@ -150,11 +178,12 @@ class BulkDoor:
                 raise too_many(rate, left, _TAKEN_IN.format(_line(jobs[0]) - 1))
             await asyncio.sleep(min(left.payable_in_s, LOOK_FOR_STOP_S))
 
-    async def _note(self, bulk: UUID, known: Bulk | None, so_far: Bulk) -> None:
+    async def _note(self, intake: "_Intake", so_far: Bulk) -> None:
         """Remember how far the bulk is, unless it was further before."""
+        known = intake.known
         if known is None or so_far.complete or (not known.complete and known.lines < so_far.lines):
             with self._door.at_hand.queue():
-                await self._door.queue.note_bulk(bulk, so_far)
+                await self._door.queue.note_bulk(intake.bulk, so_far)
 
     async def view(self, caller: Caller, bulk_id: str) -> BulkView:
         """How far the bulk is, and how many of its jobs stand where."""

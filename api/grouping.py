@@ -11,6 +11,9 @@ from shared.queue import Queue, QueueFull
 from shared.tickets import Submitted
 from shared.tracing import Tracing
 
+WORTH = 100000
+"""Submits that are worth a round trip of their own while another is under way: its wait for the disk is then shared."""
+
 
 class Grouping:
     """Groups the submits of one process, each collection by itself."""
@@ -39,7 +42,7 @@ class Grouping:
         sender = self._senders.get(collection)
         if sender is None:
             send = partial(self._send, collection)
-            sender = self._senders[collection] = Together(f"enqueue {collection}", send, most=MAX_BATCH)
+            sender = self._senders[collection] = Together(f"enqueue {collection}", send, most=MAX_BATCH, worth=WORTH)
         return await sender.get(job)
 
     async def _send(self, collection: str, jobs: Sequence[Job]) -> Sequence[Submitted | Exception]:

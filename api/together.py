@@ -18,31 +18,39 @@ Answer = TypeVar("Answer")
 class Together(Generic[Wish, Answer]):
     """Asks `ask` for up to `most` at a time; it gives an answer or an exception for each, in their order.
 
-    One batch at a time is under way. An exception that `ask` itself raises goes to everybody in the batch.
+    One batch at a time is under way, and one more as soon as `worth` have arrived behind it, if that is given. An
+    exception that `ask` itself raises goes to everybody in the batch.
     """
 
     def __init__(
-        self, name: str, ask: Callable[[Sequence[Wish]], Awaitable[Sequence[Answer | Exception]]], *, most: int
+        self,
+        name: str,
+        ask: Callable[[Sequence[Wish]], Awaitable[Sequence[Answer | Exception]]],
+        *,
+        most: int,
+        worth: int | None = None,
     ) -> None:
         self._name = name
         self._ask = ask
         self._most = most
+        self._worth = worth
         self._arrived: list[tuple[Wish, asyncio.Future[Answer]]] = []
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def get(self, wish: Wish) -> Answer:
         """The answer to `wish`, asked after this call; raises what stands in its place."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._arrived.append((wish, answer))
-        if self._asking is None:
+        if not self._asking or (len(self._asking) == 1 and len(self._arrived) == self._worth):
             # What is asked for many is in nobody's trace and under nobody's request id.
-            self._asking = asyncio.create_task(self._ask_all(), name=self._name, context=Context())
+            self._asking.add(asyncio.create_task(self._ask_all(), name=self._name, context=Context()))
         return await answer
 
     async def close(self) -> None:
         """Whoever still waits gets a `ConnectionError`."""
-        if self._asking is not None:
-            await cancel([self._asking])
+        await cancel([*self._asking])
+        left, self._arrived = self._arrived, []
+        _tell(left, [ConnectionError("stopped")] * len(left))
 
     async def _ask_all(self) -> None:
         try:
@@ -50,9 +58,10 @@ class Together(Generic[Wish, Answer]):
                 batch, self._arrived = self._arrived[: self._most], self._arrived[self._most :]
                 await self._ask_batch(batch)
         finally:
-            self._asking = None
-            left, self._arrived = self._arrived, []
-            _tell(left, [ConnectionError("stopped")] * len(left))
+            # Not when the task is done, which is later: who comes in between would wait for nobody.
+            me = asyncio.current_task()
+            assert me is not None
+            self._asking.discard(me)
 
     async def _ask_batch(self, batch: list[tuple[Wish, "asyncio.Future[Answer]"]]) -> None:
         answers: Sequence[Answer | Exception] = [ConnectionError("stopped")] * len(batch)

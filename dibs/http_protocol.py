@@ -65,11 +65,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
-        if not self._in_body:
-            # Even bytes that belong to no request, such as an empty line, end the wait for a next one.
-            self._arm()
         follows_a_body, self._messages = self._in_body, 0
         super().data_received(data)
+        if self._begun or not (self._in_body or self._is_answering):
+            # Most requests come whole and need no timer. Even bytes that belong to no request, such as an empty line,
+            # have ended the wait for a next one.
+            self._arm()
         if self._begun and not self._messages + follows_a_body > 1:
             # The parser keeps a header to itself until it is whole; so what it was fed is counted as well.
             self._unparsed_bytes += len(data)
@@ -82,7 +83,6 @@ class BoundedProtocol(HttpToolsProtocol):
         self._messages += 1
         self._begun, self._in_body = True, False
         self._header_bytes = self._header_count = self._unparsed_bytes = 0
-        self._arm()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)

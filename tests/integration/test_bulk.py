@@ -136,7 +136,8 @@ async def test_a_full_queue_holds_the_sender_back(database: Database, fake_queue
             while await fake_queue.depth() < 1000:  # noqa: ASYNC110  # the sender is another task's business
                 await asyncio.sleep(0.01)
         assert not sending.done()
-        assert read <= 1600, "it reads on although there is no room"
+        # Beside what has room, a batch that waits for it, and the next that is being made ready.
+        assert read <= 2100, "it reads on although there is no room"
         async with working(database, fake_queue):
             bulk = (await sending).json()
             await drained(fake_queue)

@@ -79,3 +79,29 @@ async def test_a_stop_lets_everybody_go() -> None:
     for one in waiting:
         with pytest.raises(ConnectionError):
             await one
+
+
+async def test_as_many_as_are_worth_it_go_while_the_first_is_under_way_and_the_rest_with_whoever_is_back() -> None:
+    asked = Asked()
+    together = Together("test", asked, most=10, worth=3)
+    first = asyncio.create_task(together.get(1))
+    await asked.is_asked.wait()
+    others = [asyncio.create_task(together.get(number)) for number in range(2, 10)]
+    await asyncio.sleep(0)
+    assert asked.batches == [[1]]
+    await asyncio.sleep(0)
+    assert [batch[0] for batch in asked.batches] == [1, 2]
+    asked.may_answer.set()
+    assert await asyncio.gather(first, *others) == [number * 2 for number in range(1, 10)]
+
+
+async def test_who_comes_in_the_moment_in_which_all_are_answered_is_asked_for_too() -> None:
+    asked = Asked()
+    asked.may_answer.set()
+    together = Together("test", asked, most=3, worth=3)
+
+    async def one_after_the_other() -> list[int]:
+        return [await together.get(number) for number in range(5)]
+
+    async with asyncio.timeout(5):
+        assert await one_after_the_other() == [0, 2, 4, 6, 8]
