@@ -179,6 +179,7 @@ class Runner:
                 await asyncio.sleep(REDIS_PAUSE_S)
 
     async def _hear(self, kind: str, channel: str, message: bytes) -> None:
+        self._redis.is_over()
         if channel != self._queue.hand_channel:
             self._bell.set()
         elif kind == "subscribe":
