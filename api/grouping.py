@@ -11,7 +11,7 @@ from shared.queue import Queue, QueueFull
 from shared.tickets import Submitted
 from shared.tracing import Tracing
 
-WORTH = 100000
+WORTH = 16
 """Submits that are worth a round trip of their own while another is under way: its wait for the disk is then shared."""
 
 

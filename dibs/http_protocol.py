@@ -10,6 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from api.requests import WHOLE
 from shared.encoding import encode
 from shared.problems import MEDIA_TYPE, Kind, Problem, problem
 from shared.settings import Settings
@@ -106,6 +107,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_body = False
+        self.scope[WHOLE] = True  # type: ignore[literal-required]  # a key of our own
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

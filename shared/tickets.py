@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from shared.contract import Batch, Job, JobView, Links, Place, Status
+from shared.encoding import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,21 @@ class Ticket:
     caller: str = ""
     place: Place | None = None
     retry_of: UUID | None = None
+
+
+def dump_ticket(collection: str, job: Job, batch: UUID) -> bytes:
+    """The JSON of the `Ticket` of `job` in `batch`, without making one: each submit has its own."""
+    return encode(
+        {
+            "collection": collection,
+            "fingerprint": job.fingerprint,
+            "submitted_at": job.submitted_at,
+            "batch": batch,
+            "caller": job.caller,
+            "place": job.place,
+            "retry_of": job.retry_of,
+        }
+    )
 
 
 @dataclass(frozen=True)
