@@ -44,10 +44,24 @@ def show(view: JobView, root: str, wait_s: float | None, *, pending: int) -> Res
     return Response(view.at(root).model_dump_json(), status, told, "application/json")
 
 
+class _Accepted(Response):
+    """What nearly every submit is answered with: as a Response with these headers, at a third of its price."""
+
+    def __init__(self, body: bytes, location: str) -> None:
+        self.status_code, self.background, self.body = 202, None, body
+        self.raw_headers = [*_ACCEPTED, (b"content-length", b"%d" % len(body)), (b"location", location.encode())]
+
+
+_ACCEPTED = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"retry-after", b"%d" % RETRY_AFTER_S),
+]
+
+
 def show_accepted(job: Job, collection: str, root: str) -> Response:
     """A job that went into the queue just now as an answer: as `show`, without the detour of a view."""
-    told = {"Cache-Control": "no-store", "Retry-After": str(RETRY_AFTER_S), "Location": f"{root}/jobs/{job.id}"}
-    return Response(dump_queued(job, collection, root), 202, told, "application/json")
+    return _Accepted(dump_queued(job, collection, root), f"{root}/jobs/{job.id}")
 
 
 async def show_taken_in(

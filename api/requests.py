@@ -40,12 +40,14 @@ WHOLE = "dibs.whole"
 
 async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
     """The body, at most `limit` bytes of it within `timeout_s`."""
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise _too_large(limit)
+    is_whole = WHOLE in request.scope
+    if not is_whole:
+        declared = request.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared) > limit:
+            raise _too_large(limit)
     body: bytes = b""
     try:
-        async with nullcontext() if WHOLE in request.scope else asyncio.timeout(timeout_s):
+        async with nullcontext() if is_whole else asyncio.timeout(timeout_s):
             while True:
                 # As request.stream() does, at half its price: nearly every body comes in one message.
                 message = await request.receive()
