@@ -92,8 +92,9 @@ def import_(
     from dibs.importing.upload import Sender, Stalled  # noqa: PLC0415  # as in connected
 
     mapping = Mapping(candidates, split, skip or (), null)
-    with ExitStack() as stack:
-        try:
+    upload: Upload | None = None
+    try:
+        with ExitStack() as stack:
             dibs = stack.enter_context(Sender(url, key=api_key, patience=PATIENCE_S))
             source = stack.enter_context(opened(file, encoding))
             is_table = (format_ or _format_of(source)) is Format.CSV
@@ -107,15 +108,15 @@ def import_(
                 write(_ended(read, upload))
             elif wait and _code_of(upload.counts) is not Exit.DONE:
                 _tell_failed(source.name, _ended(read, upload))
-        except FileFault as fault:
-            _tell(fault, file)
-            raise typer.Exit(Exit.USAGE) from None
-        except Stalled as stalled:
-            complain(f"{stalled}; {GO_ON}")
-            raise typer.Exit(Exit.FAILED) from None
-        except KeyboardInterrupt:
-            complain(f"stopped; {GO_ON}")
-            raise typer.Exit(Exit.INTERRUPTED) from None
+    except FileFault as fault:
+        _tell(fault, file)
+        raise typer.Exit(Exit.FAILED if upload else Exit.USAGE) from None
+    except Stalled as stalled:
+        complain(f"{stalled}; {GO_ON}")
+        raise typer.Exit(Exit.FAILED) from None
+    except KeyboardInterrupt:
+        complain(f"stopped; {GO_ON}")
+        raise typer.Exit(Exit.INTERRUPTED) from None
     _summarize(upload, source.name, as_json=as_json)
     raise typer.Exit(_code_of(upload.counts) if wait else Exit.DONE)
 

@@ -81,14 +81,16 @@ class Upload:
 
     def send(self, read: Read, check: Callable[[], None]) -> None:
         """Send what was not taken in yet; `check` is asked before each part whether the records are still the same."""
-        left = islice(read(), self.bulk.lines, None)
+        records, passed = read(), 0
         pace = bulks.Pace()
         while not self.bulk.complete:
             after = self.bulk.lines
-            part = _part(left, after, pace.lines)
+            # Another run of the same import may have brought the bulk further: what it sent is passed over here too.
+            part = _part(islice(records, after - passed, None), after, pace.lines)
+            passed = after + len(part.lines)
             check()
             begun = time.monotonic()
-            self.bulk = self._send(part.lines, after=after, more=after + len(part.lines) < self._content.records)
+            self.bulk = self._send(part.lines, after=after, more=passed < self._content.records)
             pace.took(time.monotonic() - begun)
             self._look()
 
