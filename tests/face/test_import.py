@@ -121,6 +121,7 @@ def test_lines_that_did_not_succeed_are_told_by_their_number(running: Running, t
     assert [(line, text.split()[0].strip(":")) for line, _, text in told] == [
         ("3", "exhausted"), ("4", "failed"), ("5", "failed"),
     ]  # fmt: skip
+    assert ': "' not in done.stderr, "a reason is in quotes"
     assert "3 succeeded, 1 exhausted, 2 failed" in done.stdout
 
 
