@@ -90,7 +90,7 @@ def _detail(job: JobView) -> str:
         choice = "" if job.choice is None else f" (candidate no. {job.choice + 1})"
         return f" {json.dumps(job.result)}{choice}"
     if job.error is not None:
-        return f": {job.error.title}: {_printable(job.error.detail)}"
+        return f": {job.error.title}: {printable(job.error.detail)}"
     return ": every candidate is taken" if job.status is Status.EXHAUSTED else ""
 
 
@@ -111,9 +111,9 @@ def show_error(error: DibsError) -> Exit:
 
 def complain(text: str) -> None:
     """One line on stderr, whatever `text` is made of."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"dibs: {_printable(text)}"))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"dibs: {printable(text)}"))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """`text` on one line, with nothing in it that talks to the terminal."""
     return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

@@ -10,11 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
+
+import httpx
 
 from dibs.client import bulks
 from dibs.client.answers import Bulk
+from dibs.client.driving import Driver
 from dibs.client.faces import DibsSync, blocking
+from dibs.client.steps import Ask, Give, Step
 from dibs.importing.records import Read, Record
 from shared.contract import OUTCOMES, JobView, Status
 
@@ -27,8 +31,29 @@ STALLED_S = 60.0
 """How long nothing may end while no worker is alive."""
 
 
+class Telling(Driver):
+    """Calls `tell_away` when the server begins to be out of reach."""
+
+    def __init__(self, http: httpx.Client, tell_away: Callable[[], None]) -> None:
+        super().__init__(http)
+        self._tell_away = tell_away
+        self._is_away = False
+
+    def _take(self, step: Step | Give[Any]) -> Any:
+        came = super()._take(step)
+        if isinstance(step, Ask):
+            was_away, self._is_away = self._is_away, isinstance(came, httpx.TransportError)
+            if self._is_away and not was_away:
+                self._tell_away()
+        return came
+
+
 class Sender(DibsSync):
     """The client, with the parts of `add_many` one by one."""
+
+    def __init__(self, url: str, *, key: str | None, patience: float, tell_away: Callable[[], None]) -> None:
+        super().__init__(url, key=key, patience=patience)
+        self._driver = Telling(self._driver.http, tell_away)
 
     send = blocking(bulks.send)
     count = blocking(bulks.count)

@@ -195,6 +195,12 @@ def test_misuse_is_told_in_one_line(running: Running, tmp_path: Path, arguments:
     assert told in line
 
 
+def test_a_server_that_cannot_be_reached_is_told_on_the_terminal(tmp_path: Path) -> None:
+    file = write(tmp_path / "names.csv", [["name"], ["Hal"]])
+    with Terminal("import", file, DIBS_URL="http://127.0.0.1:9") as waiting:
+        waiting.until_drawn("http://127.0.0.1:9 cannot be reached, trying again")
+
+
 def test_an_interrupt_says_how_to_go_on(running: Running, tmp_path: Path) -> None:
     file = write(tmp_path / "names.csv", [["name"], *([f"g{number}"] for number in range(200_000))])
     with Terminal("import", file, DIBS_URL=running.url) as stopped:
