@@ -179,11 +179,9 @@ class BulkDoor:
             await asyncio.sleep(min(left.payable_in_s, LOOK_FOR_STOP_S))
 
     async def _note(self, intake: "_Intake", so_far: Bulk) -> None:
-        """Remember how far the bulk is, unless it was further before."""
-        known = intake.known
-        if known is None or so_far.complete or (not known.complete and known.lines < so_far.lines):
-            with self._door.at_hand.queue():
-                await self._door.queue.note_bulk(intake.bulk, so_far)
+        """Remember how far the bulk is, where another caller has not brought it further meanwhile."""
+        with self._door.at_hand.queue():
+            await self._door.queue.note_bulk(intake.bulk, so_far)
 
     async def view(self, caller: Caller, bulk_id: str) -> BulkView:
         """How far the bulk is, and how many of its jobs stand where."""

@@ -55,7 +55,7 @@ class Door:
             return self.collections[name]
         except KeyError:
             there = ", ".join(sorted(self.collections))
-            raise refuse(Kind.UNKNOWN_COLLECTION, f"there is {there}") from None
+            raise refuse(Kind.UNKNOWN_COLLECTION, f"there is no {name!r}, only {there}") from None
 
     def new_job(self, caller: Caller, collection: Collection, add: Add, key: str | None) -> Job:
         """`add` as a job of `caller`, always the same for each of its idempotency keys."""

@@ -130,7 +130,10 @@ def create_key(
     *,
     as_json: Json = False,
 ) -> None:
-    """Make a key and print it: it is shown this once and kept nowhere. Servers that run know it at once."""
+    """Make a key and print it: it is shown this once and kept nowhere.
+
+    Servers that run take it at once; with the first one they refuse whoever has none within their DIBS_KEYS_REFRESH_S.
+    """
     from dibs import keys  # noqa: PLC0415  # as in serve
 
     wish = keys.read_wish(name, scope or [Scope.ADD, Scope.READ], expires, rate)

@@ -90,7 +90,7 @@ def _detail(job: JobView) -> str:
         choice = "" if job.choice is None else f" (candidate no. {job.choice + 1})"
         return f" {json.dumps(job.result)}{choice}"
     if job.error is not None:
-        return f": {job.error.title}: {json.dumps(job.error.detail)}"
+        return f": {job.error.title}: {printable(job.error.detail)}"
     return ": every candidate is taken" if job.status is Status.EXHAUSTED else ""
 
 
@@ -111,5 +111,9 @@ def show_error(error: DibsError) -> Exit:
 
 def complain(text: str) -> None:
     """One line on stderr, whatever `text` is made of."""
-    line = "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"dibs: {line}"))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(f"dibs: {printable(text)}"))
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with nothing in it that talks to the terminal."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(text.split()))

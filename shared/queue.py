@@ -93,6 +93,7 @@ class Queue:
         self._me = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.hand_channel = self._channel_of(self._me)
         self._look = redis.register_script((_SCRIPTS / "look.lua").read_text())
+        self._note_bulk = redis.register_script((_SCRIPTS / "note_bulk.lua").read_text())
 
     @staticmethod
     def batches_of(name: str) -> str:
@@ -246,12 +247,11 @@ class Queue:
         return next((job for job in batch.jobs if job.id == waiting.id), waiting.job()) if batch else waiting.job()
 
     async def note_bulk(self, bulk: UUID, so_far: Bulk) -> None:
-        """Remember how far `bulk` was taken in."""
-        key = f"{self.name}:bulk:{bulk}"
-        async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.hset(key, mapping={**so_far._asdict(), "complete": int(so_far.complete)})
-            pipe.pexpire(key, _ms(KEEP_TICKET))
-            await pipe.execute()
+        """Remember how far `bulk` was taken in, unless it was further before."""
+        caller, collection, lines, complete = so_far
+        await self._note_bulk(
+            keys=[f"{self.name}:bulk:{bulk}"], args=[caller, collection, lines, int(complete), _ms(KEEP_TICKET)]
+        )
 
     async def bulk(self, bulk: UUID) -> Bulk | None:
         fields = await self.redis.hmget(f"{self.name}:bulk:{bulk}", Bulk._fields)  # type: ignore[misc, arg-type]  # as in progress

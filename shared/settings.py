@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     max_event_streams: int = Field(1000, ge=0)
     """Event streams that may be open at a time in this process."""
     keys_refresh_s: float = Field(5.0, gt=0, le=3600)
-    """How often the api reads the API keys: a revoked key works for that long, and no longer."""
+    """How often the api reads the API keys: so long a revoked key works, and the door is open after the first one."""
     rate_limit: Annotated[Rate, NoDecode, BeforeValidator(_rate)] | None = None
     """Requests that each key may make, such as 1000/second (or minute, hour, day), where it has no limit of its own;
     without it any number.

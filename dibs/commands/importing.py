@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +22,7 @@ from dibs.importing.input import Input, opened
 from dibs.importing.outcomes import Ended, file_for
 from dibs.importing.records import Read, Table, of_json, of_table
 from dibs.importing.shape import Mapping, Shape
-from dibs.show import Exit, complain, print_json, print_line, what_became_of
+from dibs.show import Exit, complain, print_json, print_line, printable, what_became_of
 from shared.contract import DEFAULT_COLLECTION, OUTCOMES, Status
 
 if TYPE_CHECKING:
@@ -91,10 +92,12 @@ def import_(
     """Add every line of a file, with progress; safe to break off and to run again."""
     from dibs.importing.upload import Sender, Stalled  # noqa: PLC0415  # as in connected
 
-    mapping = Mapping(candidates, split, skip or (), null)
-    with ExitStack() as stack:
-        try:
-            dibs = stack.enter_context(Sender(url, key=api_key, patience=PATIENCE_S))
+    mapping, screen = Mapping(candidates, split, skip or (), null), Console(stderr=True, highlight=False)
+    upload: Upload | None = None
+    try:
+        with ExitStack() as stack:
+            told = partial(_tell_away, screen, url)
+            dibs = stack.enter_context(Sender(url, key=api_key, patience=PATIENCE_S, tell_away=told))
             source = stack.enter_context(opened(file, encoding))
             is_table = (format_ or _format_of(source)) is Format.CSV
             read = _table(dibs, source, to, mapping, delimiter) if is_table else _lines(source)
@@ -102,20 +105,20 @@ def import_(
                 sys.stdout.writelines(record.add.decode("utf-8", "replace") + "\n" for record in read())
                 return
             write = stack.enter_context(file_for(outcomes)) if outcomes else None
-            upload = _upload(dibs, source, read, to, key, wait=wait)
+            upload = _upload(dibs, source, read, to, key, Bar(screen, to), wait=wait)
             if wait and write:
                 write(_ended(read, upload))
             elif wait and _code_of(upload.counts) is not Exit.DONE:
                 _tell_failed(source.name, _ended(read, upload))
-        except FileFault as fault:
-            _tell(fault, file)
-            raise typer.Exit(Exit.USAGE) from None
-        except Stalled as stalled:
-            complain(f"{stalled}; {GO_ON}")
-            raise typer.Exit(Exit.FAILED) from None
-        except KeyboardInterrupt:
-            complain(f"stopped; {GO_ON}")
-            raise typer.Exit(Exit.INTERRUPTED) from None
+    except FileFault as fault:
+        _tell(fault, file)
+        raise typer.Exit(Exit.FAILED if upload else Exit.USAGE) from None
+    except Stalled as stalled:
+        complain(f"{stalled}; {GO_ON}")
+        raise typer.Exit(Exit.FAILED) from None
+    except KeyboardInterrupt:
+        complain(f"stopped; {GO_ON}")
+        raise typer.Exit(Exit.INTERRUPTED) from None
     _summarize(upload, source.name, as_json=as_json)
     raise typer.Exit(_code_of(upload.counts) if wait else Exit.DONE)
 
@@ -143,18 +146,24 @@ def _lines(source: Input) -> Read:
     return lambda: of_json(source.lines())
 
 
-def _upload(dibs: "Sender", source: Input, read: Read, to: str, key: str, *, wait: bool) -> "Upload":
+def _upload(dibs: "Sender", source: Input, read: Read, to: str, key: str, bar: Bar, *, wait: bool) -> "Upload":
     from dibs.importing.upload import Content, Upload  # noqa: PLC0415  # as in connected
 
     content = Content.of(read, to, key)
     if not content.records:
         raise FileFault([], f"{source.name} has nothing to import")
-    with Bar(Console(stderr=True), to) as bar:
+    with bar:
         upload = Upload(dibs, to, content, bar)
         upload.send(read, source.check_unchanged)
         if wait:
             upload.wait()
     return upload
+
+
+def _tell_away(screen: Console, url: str) -> None:
+    """Above the bar, or where it will be; what is no terminal hears of it when the patience is spent."""
+    if screen.is_terminal:
+        screen.print(Text(f"dibs: {printable(url)} cannot be reached, trying again"))
 
 
 def _ended(read: Read, upload: "Upload") -> Iterator[Ended]:

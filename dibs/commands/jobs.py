@@ -26,6 +26,8 @@ Since = Annotated[
     str | None, typer.Option(help="Ended since: 15m, 2h, 7d ago, or a time: 2026-01-31T12:00Z.", metavar="TIME")
 ]
 
+TOO_LATE = {Status.SUCCEEDED: "succeeded", Status.EXHAUSTED: "found every candidate taken", Status.FAILED: "failed"}
+
 LOOK_S = 1.0
 """How often `--watch` looks for a change before the end; of the end itself it hears at once."""
 
@@ -142,6 +144,7 @@ def cancel(
     with connected(url, api_key) as dibs:
         for job in map(dibs.job, job_ids):
             if not isinstance(job.cancel(), Cancelled):
+                complain(f"{job.id}: too late: the job has {TOO_LATE[job.status]}")
                 code = Exit.FAILED
             show_job(job.view, as_json=as_json)
     raise typer.Exit(code)

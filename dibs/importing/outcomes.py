@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import NamedTuple, Protocol, TextIO
 
 from dibs.importing.faults import FileFault
@@ -28,7 +29,8 @@ class Writer(Protocol):
 @contextmanager
 def file_for(path: Path) -> Iterator[Writer]:
     """Writes CSV or, by any other ending of `path`, NDJSON. The file is there when all of it is; raises `FileFault`."""
-    part = path.with_name(f".{path.name}.part")
+    # Another run may write to the same path at the same time: each to a part of its own, and the last one stays.
+    part = path.with_name(f".{path.name}.{token_hex(4)}.part")
     write = _write_table if path.suffix.lower() == ".csv" else _write_lines
     try:
         with part.open("w", encoding="utf-8", newline="") as file:

@@ -10,11 +10,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
+
+import httpx
 
 from dibs.client import bulks
 from dibs.client.answers import Bulk
+from dibs.client.driving import Driver
 from dibs.client.faces import DibsSync, blocking
+from dibs.client.steps import Ask, Give, Step
 from dibs.importing.records import Read, Record
 from shared.contract import OUTCOMES, JobView, Status
 
@@ -27,8 +31,29 @@ STALLED_S = 60.0
 """How long nothing may end while no worker is alive."""
 
 
+class Telling(Driver):
+    """Calls `tell_away` when the server begins to be out of reach."""
+
+    def __init__(self, http: httpx.Client, tell_away: Callable[[], None]) -> None:
+        super().__init__(http)
+        self._tell_away = tell_away
+        self._is_away = False
+
+    def _take(self, step: Step | Give[Any]) -> Any:
+        came = super()._take(step)
+        if isinstance(step, Ask):
+            was_away, self._is_away = self._is_away, isinstance(came, httpx.TransportError)
+            if self._is_away and not was_away:
+                self._tell_away()
+        return came
+
+
 class Sender(DibsSync):
     """The client, with the parts of `add_many` one by one."""
+
+    def __init__(self, url: str, *, key: str | None, patience: float, tell_away: Callable[[], None]) -> None:
+        super().__init__(url, key=key, patience=patience)
+        self._driver = Telling(self._driver.http, tell_away)
 
     send = blocking(bulks.send)
     count = blocking(bulks.count)
@@ -81,14 +106,16 @@ class Upload:
 
     def send(self, read: Read, check: Callable[[], None]) -> None:
         """Send what was not taken in yet; `check` is asked before each part whether the records are still the same."""
-        left = islice(read(), self.bulk.lines, None)
+        records, passed = read(), 0
         pace = bulks.Pace()
         while not self.bulk.complete:
             after = self.bulk.lines
-            part = _part(left, after, pace.lines)
+            # Another run of the same import may have brought the bulk further: what it sent is passed over here too.
+            part = _part(islice(records, after - passed, None), after, pace.lines)
+            passed = after + len(part.lines)
             check()
             begun = time.monotonic()
-            self.bulk = self._send(part.lines, after=after, more=after + len(part.lines) < self._content.records)
+            self.bulk = self._send(part.lines, after=after, more=passed < self._content.records)
             pace.took(time.monotonic() - begun)
             self._look()
 

@@ -49,6 +49,11 @@ class Terminal:
             if not self._read():
                 return
 
+    def until_drawn(self, text: str) -> None:
+        """Return once `text` stands there."""
+        while text not in self.drawn:
+            assert self._read(), f"it ended without {text!r}: {self.drawn[-2000:]}"
+
     def _read(self) -> bool:
         if not select.select([self._ours], [], [], PATIENCE_S)[0]:
             return True

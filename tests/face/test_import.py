@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,22 @@ def test_killed_twice_every_line_is_added_once_and_the_bar_goes_on(data_dir: Pat
     assert names_in(data_dir / "dibs.db") == names
 
 
+@pytest.mark.parametrize("runs", [2, 3])
+def test_runs_of_one_file_at_once_add_every_line_once(data_dir: Path, runs: int) -> None:
+    names = [f"n{number:06}" for number in range(5000)]
+    file, outcomes = write(data_dir / "names.csv", [["name"], *([name] for name in names)]), data_dir / "out.csv"
+    with serve(data_dir) as running:
+        arguments = ("import", file, "--json", "--outcomes", str(outcomes))
+        with ThreadPoolExecutor(runs) as threads:
+            ended = list(threads.map(lambda _: run(*arguments, DIBS_URL=running.url), range(runs)))
+    assert [(done.returncode, done.stderr) for done in ended] == [(0, "")] * runs
+    assert [json.loads(done.stdout)["counts"] for done in ended] == [{"succeeded": 5000}] * runs
+    assert names_in(data_dir / "dibs.db") == names
+    with outcomes.open(newline="") as written:
+        assert [int(row["line"]) for row in csv.DictReader(written)] == list(range(2, 5002))
+    assert not list(data_dir.glob(".out.csv*"))
+
+
 def test_the_outcomes_of_all_lines_in_their_order(running: Running, tmp_path: Path) -> None:
     rows = [["name", "name_2"], ["Ada", "Ada-2"], ["Ada", "Ada-2"], ["Ada", ""], ["two\nlines", ""], ["x" * 300, ""]]
     file, outcomes = write(tmp_path / "names.csv", rows), tmp_path / "outcomes.csv"
@@ -86,6 +103,15 @@ def test_the_outcomes_of_all_lines_in_their_order(running: Running, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["names.csv", "outcomes.csv", "outcomes.ndjson"]
 
 
+def test_outcomes_that_cannot_be_written_are_told_in_one_line(running: Running, tmp_path: Path) -> None:
+    file, directory = write(tmp_path / "names.csv", [["name"], ["Gil"]]), tmp_path / "out.csv"
+    directory.mkdir()
+    done = run("import", file, "--outcomes", str(directory), DIBS_URL=running.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [f"dibs: --outcomes: {directory} cannot be written: Is a directory"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["names.csv", "out.csv"]
+
+
 def test_lines_that_did_not_succeed_are_told_by_their_number(running: Running, tmp_path: Path) -> None:
     file = tmp_path / "names.ndjson"
     file.write_text('{"name": "Bea"}\n\n"Bea"\n{"nome": "x"}\nno json\n["Bea", "Bea-2"]\n{"candidates": ["Cid"]}\n')
@@ -95,6 +121,7 @@ def test_lines_that_did_not_succeed_are_told_by_their_number(running: Running, t
     assert [(line, text.split()[0].strip(":")) for line, _, text in told] == [
         ("3", "exhausted"), ("4", "failed"), ("5", "failed"),
     ]  # fmt: skip
+    assert ': "' not in done.stderr, "a reason is in quotes"
     assert "3 succeeded, 1 exhausted, 2 failed" in done.stdout
 
 
@@ -166,6 +193,12 @@ def test_misuse_is_told_in_one_line(running: Running, tmp_path: Path, arguments:
     assert (wrong.returncode, wrong.stdout) == (2, "")
     [line] = wrong.stderr.splitlines()
     assert told in line
+
+
+def test_a_server_that_cannot_be_reached_is_told_on_the_terminal(tmp_path: Path) -> None:
+    file = write(tmp_path / "names.csv", [["name"], ["Hal"]])
+    with Terminal("import", file, DIBS_URL="http://127.0.0.1:9") as waiting:
+        waiting.until_drawn("http://127.0.0.1:9 cannot be reached, trying again")
 
 
 def test_an_interrupt_says_how_to_go_on(running: Running, tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_a_cancel_is_exact(running: Running, data: Path, client: DibsSync) -> No
     done = client.add(uuid4().hex, wait=20)
     late = run("cancel", str(done.id), DIBS_URL=running.url)
     assert (late.returncode, late.stdout.split()[0]) == (1, "succeeded")
+    assert late.stderr == f"dibs: {done.id}: too late: the job has succeeded\n"
 
 
 def test_a_waiting_job_is_cancelled(tmp_path: Path, sqlite_url: str, redis_url: str) -> None:

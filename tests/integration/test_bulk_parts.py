@@ -1,5 +1,6 @@
 """A bulk that is sent in parts under one key, and whose outcomes are read in parts."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -58,6 +59,25 @@ async def test_a_part_that_is_sent_twice_is_taken_in_once(
         async with working(database, fake_queue):
             await drained(fake_queue)
     assert await names_of(database) == NAMES[:700]
+
+
+async def test_a_slower_caller_does_not_set_a_bulk_back(sqlite_database: Database, fake_queue: Queue) -> None:
+    async with serving(sqlite_database, fake_queue) as client:
+
+        async def overtaken(end: int, query: str) -> AsyncIterator[bytes]:
+            yield lines(NAMES[:100])
+            assert (await send(client, NAMES[:end], query)).is_success
+            yield lines(NAMES[100:400])
+
+        async def slowly(end: int, query: str) -> None:
+            sent = await client.post("/bulk/animals?more=true", content=overtaken(end, query), headers=NDJSON | KEY)
+            assert sent.is_success
+
+        await slowly(700, "?more=true")
+        assert (await send(client, NAMES[700:900], "?after=700&more=true")).json()["lines"] == 900
+        await slowly(900, "")
+        whole = (await send(client, [], "?more=true")).json()
+        assert (whole["lines"], whole["complete"]) == (900, True)
 
 
 async def test_an_empty_part_asks_how_far_the_bulk_is(database: Database, fake_queue: Queue) -> None:

@@ -81,7 +81,7 @@ async def test_an_unknown_collection_is_a_404_that_says_what_there_is(
     async with serving(sqlite_database, fake_queue) as client:
         for answer in (await client.post("/add/plants"), await client.get("/collections/plants")):
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-collection")
-            assert "animals" in answer.json()["detail"]
+            assert answer.json()["detail"] == "there is no 'plants', only animals, handles"
 
 
 async def test_nothing_else_is_there(sqlite_database: Database, fake_queue: Queue) -> None:
