@@ -57,6 +57,8 @@ KEEP_TICKET = KEEP + timedelta(days=1)
 
 KEEP_NAMES = timedelta(days=1)
 """How long the names of workers are kept when none of them lives."""
+KEEP_IDLE = timedelta(minutes=1)
+"""How long a worker is taken for idle that was killed while it was; one that lives says so again."""
 
 BELOW = 10**15
 """Taken off the end of a lease, in ms, for the place of its batch in the queue; times themselves are below 10**13."""
@@ -165,7 +167,7 @@ class Queue:
             args=[
                 now_ms(), count, TAKE_BYTES, int(lease_s * 1000), COUNT_DELIVERIES_S,
                 in_progress_key_prefix, job_key_prefix, retry_key_prefix,
-                self.progress_key(""), _ms(KEEP_TICKET), self._me, BELOW, int(listens), _ms(KEEP_NAMES),
+                self.progress_key(""), _ms(KEEP_TICKET), self._me, BELOW, int(listens), _ms(KEEP_IDLE),
             ],
         )  # fmt: skip
         deliveries = [
@@ -311,10 +313,15 @@ class Queue:
         """Jobs without a receipt."""
         return int(await self.redis.zcard(self.waiting))
 
-    async def show_worker(self, worker: Worker, lease_ms: int) -> None:
-        """Say that `worker` lives, and what it does."""
+    async def show_worker(self, worker: Worker, lease_ms: int, *, by_name: bool = True) -> None:
+        """Say that `worker` lives, and what it does; `by_name` once in a while, so that it is found.
+
+        Where the last sign of life is gone, the name may be as well: then it is said in any case.
+        """
+        last = await self.redis.set(self.worker_key(worker.name), encode(worker), px=lease_ms, get=True)
+        if last is not None and not by_name:
+            return
         async with self.redis.pipeline(transaction=True) as pipe:
-            pipe.set(self.worker_key(worker.name), encode(worker), px=lease_ms)
             pipe.sadd(self._workers, worker.name)
             pipe.pexpire(self._workers, _ms(KEEP_NAMES))
             await pipe.execute()
@@ -329,7 +336,7 @@ class Queue:
             return []
         shown = dict(zip(names, await self.redis.mget([self.worker_key(name) for name in names]), strict=True))
         if dead := [name for name, one in shown.items() if one is None]:
-            # One that was only late says its name again with its next beat.
+            # One that was only late says its name again soon.
             await self.redis.srem(self._workers, *dead)  # type: ignore[misc]  # as in progress
         return [_WORKER.validate_json(one) for one in shown.values() if one is not None]
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 from typing import NamedTuple
 
 from arq.constants import in_progress_key_prefix
@@ -22,6 +22,7 @@ from worker.metrics import WorkerMetrics
 log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 4
+BEATS_PER_NAME = 10
 
 SHOWN = 20
 """Batches that a worker tells of, the longest running first; it may hold thousands."""
@@ -42,6 +43,7 @@ class Pulse:
         self._held: dict[str, _Held] = {}
         self._lost: set[str] = set()
         self._started_at = utc_now()
+        self._beats = count()
         self.name = f"{socket.gethostname()}:{os.getpid()}"
 
     @contextmanager
@@ -91,4 +93,5 @@ class Pulse:
             for batch, (content, since) in islice(self._held.items(), SHOWN)
         ]
         worker = Worker(self.name, self._started_at, shown, more=len(self._held) - len(shown))
-        await self._queue.show_worker(worker, self._lease_ms)
+        by_name = next(self._beats) % BEATS_PER_NAME == 0
+        await self._queue.show_worker(worker, self._lease_ms, by_name=by_name)

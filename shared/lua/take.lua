@@ -50,13 +50,17 @@ local function hand_out_between(least, most)
   end
 end
 
-hand_out_between('-inf', now - below)
-hand_out_between(0, now)
+-- An idle worker asks every second: an empty queue costs it one look.
+local front = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+if front[1] then
+  hand_out_between('-inf', now - below)
+  hand_out_between(0, now)
+end
 for first = 1, #places, 1000 do
   redis.call('ZADD', KEYS[1], unpack(places, first, math.min(first + 999, #places)))
 end
 if taken == 0 then
-  local front = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+  if front[1] then front = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES') end
   if front[2] and tonumber(front[2]) < 0 then answer[1] = math.max(1, front[2] + below - now) end
   if ARGV[13] == '1' and not redis.call('ZSCORE', KEYS[2], ARGV[11]) then
     redis.call('ZADD', KEYS[2], lease, ARGV[11])

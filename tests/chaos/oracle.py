@@ -105,7 +105,7 @@ def _what_was_told_is_so(ledger: Ledger, receipts: dict[UUID, dict[str, Any]]) -
 async def _nothing_is_left(ledger: Ledger, queue: Queue) -> int:
     """Every key ends by itself, and only those are there that still have a purpose."""
     redis: Redis = queue.redis
-    lasting = (f"{queue.name}:bulk:", f"{queue.name}:minute:", f"{queue.name}:workers")
+    lasting = (f"{queue.name}:bulk:", f"{queue.name}:minute:", f"{queue.name}:workers", f"{queue.name}:idle")
     longest_ms = int(KEEP_TICKET.total_seconds() * 1000)
     left = 0
     async for raw in redis.scan_iter(count=1000):

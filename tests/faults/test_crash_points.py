@@ -60,7 +60,7 @@ async def killed(process: Running) -> None:
 
 async def left_in(queue: Queue) -> list[str]:
     """What the queue still holds, without the signs of life and the tallies."""
-    lasting = (f"{queue.name}:worker:", f"{queue.name}:workers", f"{queue.name}:minute:")
+    lasting = (f"{queue.name}:worker:", f"{queue.name}:workers", f"{queue.name}:idle", f"{queue.name}:minute:")
     return [key.decode() async for key in queue.redis.scan_iter() if not key.decode().startswith(lasting)]
 
 
