@@ -81,15 +81,15 @@ async def test_an_embedded_database_that_may_not_grow_is_waited_for_too(
 ) -> None:
     """The limit of the file stands for the end of the disk: SQLite says SQLITE_FULL to both."""
     limit = data_path / "pages"
-    limit.write_text("100000")
+    say(limit, "100000")
     environment = {"DIBS_DATA_DIR": str(data_path), "DIBS_MODELS": "tests.faults.hooked", PAGES: str(limit)}
     with Running(data_path / "log", "serve", **environment) as running:
         http.base_url = httpx.URL(running.url)
         assert (await http.post("/add", headers={"Prefer": "wait=10"})).json()["status"] == "succeeded"
-        limit.write_text("1")
+        say(limit, "1")
         jobs = [await submitted(http, number) for number in range(20)]
         await until(lambda: says(running, "the database is away (SQLITE_FULL: "))
-        limit.write_text("100000")
+        say(limit, "100000")
         done = [await ended(http, job) for job in jobs]
         assert [(job["status"], job["tries"]) for job in done] == [("succeeded", 1)] * len(jobs)
         assert running.stop() == 0
@@ -99,6 +99,13 @@ async def test_an_embedded_database_that_may_not_grow_is_waited_for_too(
 def data_path() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dibs-full-") as path:
         yield Path(path)
+
+
+def say(limit: Path, pages: str) -> None:
+    """All at once: who reads the file while it is written would find nothing in it, which is another fault."""
+    written = limit.with_suffix(".new")
+    written.write_text(pages)
+    written.replace(limit)
 
 
 async def submitted(http: httpx.AsyncClient, number: int) -> dict[str, object]:
