@@ -8,6 +8,7 @@ one transaction in Redis marks them done. The keys and their meaning stay arq's:
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from uuid import UUID
@@ -29,7 +30,7 @@ TAKE_BATCHES = 500
 LEAST_PAUSE_S = 0.02
 """Before another look at leases that run out one after the other."""
 SOON_S = 0.01
-"""Before another look while a claim runs and there is room for more: what comes meanwhile is claimed together."""
+"""Before another look when something was found, or handed over: what comes meanwhile is claimed together."""
 
 
 class Runner:
@@ -95,12 +96,8 @@ class Runner:
     async def _work(self) -> None:
         while self._picking:
             self._bell.clear()
-            pause_s = self._poll_delay_s
             try:
-                if (look_again_s := await self._pick()) is not None:
-                    pause_s = min(pause_s, look_again_s + LEAST_PAUSE_S)
-                elif self._has_room and self._running:
-                    pause_s = SOON_S
+                pause_s = min(self._poll_delay_s, await self._pick())
             except REDIS_FAULTS as fault:
                 self._redis.goes_on(type(fault).__name__)
                 await asyncio.sleep(REDIS_PAUSE_S)
@@ -114,20 +111,19 @@ class Runner:
                     async with asyncio.timeout(pause_s):
                         await self._bell.wait()
 
-    @property
-    def _has_room(self) -> bool:
-        return len(self._running) < self._concurrency
-
-    async def _pick(self) -> float | None:
-        """Start what may run now. Returns when a lease of another's runs out, if all that waits is leased."""
-        if not self._has_room:
-            return None
+    async def _pick(self) -> float:
+        """Start what may run now, and return in how many seconds to look again unless the bell rings before."""
+        if len(self._running) >= self._concurrency:
+            return math.inf
         deliveries, look_again_s = await self._queue.take(TAKE_BATCHES, self._lease_s, listens=self._listens)
         await reached(Point.LEASED, _jobs_of(deliveries))
         # A lease of ours may have run out, and this took it up again: it still runs, and nobody died.
         for group in grouped((d for d in deliveries if d.batch not in self._mine), self._hands.max_deaths):
             self._start(group)
-        return look_again_s
+        if deliveries:
+            return SOON_S
+        # Nothing was there; what comes now is handed over.
+        return math.inf if look_again_s is None else look_again_s + LEAST_PAUSE_S
 
     def _start(self, group: Sequence[Delivery]) -> None:
         self._mine.update(delivery.batch for delivery in group)

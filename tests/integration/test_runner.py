@@ -11,11 +11,12 @@ from arq.worker import Worker
 from shared.contract import Job, Status
 from shared.database import Database
 from shared.queue import Queue
+from shared.tickets import Taken
 from tests.build import ANIMALS, make_job, make_settings, names_of, receipts_of
 from tests.integration.working import QUEUE_NAME, Working, drained, is_held, is_idle, lose_lease, submit, working
 from tests.waiting import held_name, until
 from worker.main import arq_settings
-from worker.runner import Runner
+from worker.runner import SOON_S, Runner
 
 
 @pytest.mark.postgresql
@@ -68,6 +69,35 @@ async def test_an_idle_worker_is_woken_by_a_submit(
         await submit(queue, make_job(ANIMALS, ["Max"]))
         async with asyncio.timeout(10):
             await drained(queue)
+
+
+@pytest.mark.postgresql
+async def test_a_worker_with_a_claim_that_waits_looks_no_more_often_than_an_idle_one(
+    postgresql_url: str, redis_url: str, caller: tuple[Database, Queue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, queue = caller
+    async with working(postgresql_url, redis_url, poll_delay_s=60) as worker:
+        async with held_name(database, "Max"):
+            await submit(queue, make_job(ANIMALS, ["Max"]))
+            await until(lambda: is_held(worker.hands))
+            await until(lambda: is_idle(queue))
+            taking = CountedTake(worker.hands.queue)
+            monkeypatch.setattr(worker.hands.queue, "take", taking.take)
+
+            await asyncio.sleep(10 * SOON_S)
+
+            assert taking.times <= 1, "one look may still have been due"
+        await drained(queue)
+
+
+class CountedTake:
+    def __init__(self, queue: Queue) -> None:
+        self._take = queue.take
+        self.times = 0
+
+    async def take(self, count: int, lease_s: float, *, listens: bool) -> Taken:
+        self.times += 1
+        return await self._take(count, lease_s, listens=listens)
 
 
 async def tells_of(worker: Working, batch: str) -> bool:
