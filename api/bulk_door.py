@@ -245,7 +245,7 @@ class BulkDoor:
 
     async def _pending(self, caller: Caller, job: UUID, root: str) -> dict[str, Any]:
         try:
-            return (await self._door.job(caller, str(job))).at(root).model_dump(mode="json")
+            return (await self._door.find(caller, job)).view().at(root).model_dump(mode="json")
         except ProblemError as away:
             # The answer has begun; what cannot be said of this line is said in its place.
             return {"id": str(job), "error": away.problem.at(root).model_dump(mode="json", exclude_none=True)}

@@ -95,11 +95,8 @@ class Door:
         self.metrics.submitted(collection.name, accepted=1)
         return None
 
-    async def job(self, caller: Caller, job_id: str) -> JobView:
-        """Where the job stands; another caller's is as unknown as one that never was."""
-        return (await self.find(caller, id_of(job_id))).view()
-
     async def find(self, caller: Caller, job: UUID) -> Found:
+        """Where the job stands; another caller's is as unknown as one that never was."""
         found = await self.reader.look(job)
         if found is None or not caller.may_see(found.caller):
             raise unknown_job()
@@ -114,7 +111,7 @@ class Door:
         with self.waits.one() as has_room:
             yield wanted_s if has_room else None
 
-    async def outcome(self, caller: Caller, job: UUID, wait_s: float, *, ear: Ear | None = None) -> JobView:
+    async def outcome(self, caller: Caller, job: UUID, wait_s: float, *, ear: Ear | None = None) -> Found:
         """The job when it has ended, or as it stands after `wait_s`; an `ear` has listened since before its submit."""
         deadline = time.monotonic() + wait_s
         with self.metrics.waiting() as ended, contextlib.ExitStack() as stack:
@@ -126,7 +123,7 @@ class Door:
                 found = await ear.news(deadline - time.monotonic()) or await self.find(caller, job)
             if isinstance(found, Receipt):
                 ended()
-        return found.view()
+        return found
 
     async def cancel(self, caller: Caller, job_id: str) -> JobView:
         """Try to write the job's receipt first; raises the 409 with the real outcome where that came too late."""

@@ -9,11 +9,12 @@ from api.callers import Scope, caller_of, needs
 from api.door import Door, id_of
 from api.headers import PREFER, headers
 from api.problems import ProblemError, responses
+from api.reader import Found
 from api.requests import Id, wanted_wait_s
 from api.roots import root_of
 from api.thin_route import ThinRoute
 from api.waiters import Ear
-from shared.contract import Job, JobView, dump_queued
+from shared.contract import Job, JobView, Status, dump_view
 from shared.problems import MEDIA_TYPE, Kind
 
 RETRY_AFTER_S = 1
@@ -28,20 +29,23 @@ TAKEN_IN: dict[int | str, dict[str, Any]] = {
 AWAY = (Kind.UNKNOWN_JOB, Kind.QUEUE_AWAY, Kind.DATABASE_AWAY)
 
 
+Shown = JobView | Found
+
+
 def applied(wait_s: float | None) -> dict[str, str]:
     """What an answer says of the `Prefer: wait` that it was asked with (RFC 7240, 3)."""
     return {} if wait_s is None else {"Preference-Applied": f"wait={wait_s:g}"}
 
 
-def show(view: JobView, root: str, wait_s: float | None, *, pending: int) -> Response:
+def show(job: Shown, root: str, wait_s: float | None, *, pending: int) -> Response:
     """A job as an answer to somebody to whom dibs stands at `root`: 200 when it has ended, `pending` with
     `Retry-After` while it has not.
     """
     told = {"Cache-Control": "no-store"} | applied(wait_s)
-    if not view.status.is_outcome:
+    if not job.status.is_outcome:
         told["Retry-After"] = str(RETRY_AFTER_S)
-    status = 200 if view.status.is_outcome else pending
-    return Response(view.at(root).model_dump_json(), status, told, "application/json")
+    status = 200 if job.status.is_outcome else pending
+    return Response(job.dump(root), status, told, "application/json")
 
 
 class _Accepted(Response):
@@ -61,23 +65,24 @@ _ACCEPTED = [
 
 def show_accepted(job: Job, collection: str, root: str) -> Response:
     """A job that went into the queue just now as an answer: as `show`, without the detour of a view."""
-    return _Accepted(dump_queued(job, collection, root), f"{root}/jobs/{job.id}")
+    body = dump_view(job.id, collection, Status.QUEUED, job.submitted_at, root, retry_of=job.retry_of)
+    return _Accepted(body, f"{root}/jobs/{job.id}")
 
 
 async def show_taken_in(
-    door: Door, request: Request, view: JobView, wait_s: float | None, *, ear: Ear | None = None
+    door: Door, request: Request, job: Shown, wait_s: float | None, *, ear: Ear | None = None
 ) -> Response:
     """A job that is in the queue as an answer: 202, or 200 where it has ended, if need be within `wait_s`.
 
     An `ear` has listened to it since before it was submitted.
     """
     # The job is taken in: should anything go wrong with the wait, that is still the answer.
-    with door.wait(None if view.status.is_outcome else wait_s) as granted_s, contextlib.suppress(ProblemError):
+    with door.wait(None if job.status.is_outcome else wait_s) as granted_s, contextlib.suppress(ProblemError):
         if granted_s:
-            view = await door.outcome(caller_of(request), view.id, granted_s, ear=ear)
+            job = await door.outcome(caller_of(request), job.id, granted_s, ear=ear)
     root = root_of(request.scope)
-    answer = show(view, root, wait_s if view.status.is_outcome else granted_s, pending=202)
-    answer.headers["Location"] = root + view.links.self
+    answer = show(job, root, wait_s if job.status.is_outcome else granted_s, pending=202)
+    answer.headers["Location"] = f"{root}/jobs/{job.id}"
     return answer
 
 
@@ -86,8 +91,9 @@ def install(app: FastAPI, door: Door) -> None:
     async def job(job_id: Id, request: Request) -> Response:
         caller = caller_of(request)
         with door.wait(wanted_wait_s(request, door.settings.max_wait_s)) as wait_s:
-            view = await (door.outcome(caller, id_of(job_id), wait_s) if wait_s else door.job(caller, job_id))
-        return show(view, root_of(request.scope), wait_s, pending=200)
+            id_ = id_of(job_id)
+            found = await (door.outcome(caller, id_, wait_s) if wait_s else door.find(caller, id_))
+        return show(found, root_of(request.scope), wait_s, pending=200)
 
     app.router.add_api_route(
         "/jobs/{job_id}",

@@ -11,7 +11,7 @@ from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared.clock import utc_now
-from shared.contract import Job, JobView, Links, Row, Status
+from shared.contract import Job, JobView, Links, Row, Status, dump_view
 from shared.models import ReceiptRow
 from shared.problems import Problem
 from shared.rows import insert_unless_taken, select_among
@@ -89,6 +89,22 @@ class Receipt:
             submitted_at=self.submitted_at,
             finished_at=self.finished_at,
             links=Links.of(self.id, self.collection, self.retry_of),
+        )
+
+    def dump(self, root: str) -> bytes:
+        """The JSON of `view`, as it is told to whom dibs stands at `root`."""
+        return dump_view(
+            self.id,
+            self.collection,
+            self.status,
+            self.submitted_at,
+            root,
+            result=self.result,
+            choice=self.choice,
+            tries=self.tries,
+            error=self.error,
+            finished_at=self.finished_at,
+            retry_of=self.retry_of,
         )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from shared.contract import Batch, Job, JobView, Links, Place, Status
+from shared.contract import Batch, Job, JobView, Links, Place, Status, dump_view
 from shared.encoding import encode
 
 
@@ -58,6 +58,19 @@ class Waiting:
             tries=self.tries,
             submitted_at=self.ticket.submitted_at,
             links=Links.of(self.id, self.ticket.collection, self.ticket.retry_of),
+        )
+
+    def dump(self, root: str) -> bytes:
+        """The JSON of `view`, as it is told to whom dibs stands at `root`."""
+        ticket = self.ticket
+        return dump_view(
+            self.id,
+            ticket.collection,
+            self.status,
+            ticket.submitted_at,
+            root,
+            tries=self.tries,
+            retry_of=ticket.retry_of,
         )
 
     def job(self) -> Job:
