@@ -34,8 +34,8 @@ MEANING = {
     "workers": "`drain` by several worker processes on one queue, and the Redis commands that each add costs.",
     "memory": "The highest resident memory of one api and one worker, after some adds by HTTP and after very many.",
     "pruning": "Adds at a steady pace, without and beside a `dibs prune` of very many old receipts.",
-    "waiting": "Callers that all wait by `Prefer: wait`, each for a job of its own, when a worker starts: from the commit "
-    "of a job until its caller has the answer.",
+    "waiting": "Callers that all wait by `Prefer: wait`, each for a job of its own, when a worker starts: from the "
+    "commit of a job until its caller has the answer.",
     "bounds": "What the database, the driver and the web framework would allow, with nothing of dibs around them.",
 }
 
