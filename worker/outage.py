@@ -11,7 +11,8 @@ from shared.tasks import cancel
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
-LONGEST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 0.5
+"""Half a second after its return at the latest a database is found; two looks a second do it no harm."""
 
 
 class Outage:

@@ -75,7 +75,7 @@ async def test_a_database_that_answers_and_takes_nothing_is_told_once_and_asked_
     for _ in range(6):
         await absence.outage.over(FAULT)
 
-    assert pauses == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert pauses == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
     assert len(caplog.records) == 1
 
 
