@@ -49,7 +49,7 @@ def show(job: Shown, root: str, wait_s: float | None, *, pending: int) -> Respon
 
 
 class _Accepted(Response):
-    """What nearly every submit is answered with: as a Response with these headers, at a third of its price."""
+    """What nearly every submit is answered with: as a Response with these headers, which are ready here."""
 
     def __init__(self, body: bytes, location: str) -> None:
         self.status_code, self.background, self.body = 202, None, body

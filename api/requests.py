@@ -49,7 +49,7 @@ async def read_body(request: Request, limit: int, timeout_s: float) -> bytes:
     try:
         async with nullcontext() if is_whole else asyncio.timeout(timeout_s):
             while True:
-                # As request.stream() does, at half its price: nearly every body comes in one message.
+                # As request.stream() does, without its generator: nearly every body comes in one message.
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect

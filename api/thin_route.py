@@ -34,8 +34,8 @@ class ThinRoute(APIRoute):
 class Shortcut:
     """An ASGI app before another: what asks for a thin route gets there at once.
 
-    The layers that it goes around solve nothing for such a route, and were a fifth of the time that was left; of a
-    thousand who wait for their jobs, the last is answered so much sooner. Everything else goes through `app`, as do
+    The layers that it goes around solve nothing for such a route, and were a quarter of the time that was left.
+    Everything else goes through `app`, as do
     these where they are asked for in another way than by their method. No other route has their addresses.
     """
 

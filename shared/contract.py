@@ -180,8 +180,8 @@ def dump_view(
     finished_at: datetime | None = None,
     retry_of: UUID | None = None,
 ) -> bytes:
-    """The JSON of the `JobView` with these, as it is told to whom dibs stands at `root`; for a fifth of the time that
-    it takes to make one, since every submit and every wait is answered with it.
+    """The JSON of the `JobView` with these, as it is told to whom dibs stands at `root`, without
+    making one: every submit and every wait is answered with it.
     """
     told = {
         "id": str(id_),

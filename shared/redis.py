@@ -39,8 +39,8 @@ def open_redis(url: str, *, connections: int = 50) -> Redis:
             url, max_connections=connections, timeout=5, **patience
         )
         client = Redis(connection_pool=pool)
-    pool_ = client.connection_pool
-    pool_.connection_class = type("PackedConnection", (_Packed, pool_.connection_class), {})
+    connects = client.connection_pool
+    connects.connection_class = type("PackedConnection", (_Packed, connects.connection_class), {})
     return client
 
 
