@@ -143,7 +143,7 @@ class Collection:
 
     def _check_required(self, candidates: list[Row], values: Row) -> None:
         needed = self.required - values.keys()
-        if all(needed <= candidate.keys() for candidate in candidates):
+        if all(name in candidate for name in needed for candidate in candidates):
             return
         missing = [
             FieldError(pointer=_pointer(("candidates", place, name)), detail=f"column {name} is required")

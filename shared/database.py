@@ -31,6 +31,9 @@ SQLITE_LOCK_TIMEOUT_S = 10
 class Database:
     """One database, opened. `writes` is for transactions that insert, `reads` for all others.
 
+    On `at_once` a statement may be a transaction of its own, without round trips for its begin and its end. There is
+    none where that would save nothing, or leave the statement without its limits.
+
     On PostgreSQL the two are the same pool. SQLite has one writer at a time, so its writers queue for a single
     connection here, in order and at once, and not in the driver's busy loop, and begin with BEGIN IMMEDIATE:
     a transaction that begins as a reader cannot always become a writer.
@@ -38,6 +41,7 @@ class Database:
 
     reader: AsyncEngine
     writer: AsyncEngine
+    at_once: AsyncEngine | None = None
 
     @property
     def reads(self) -> Sessions:
@@ -77,7 +81,7 @@ def open_database(
     pooled = address.query.get(POOLER) == TRANSACTION
     plain = address.difference_update_query([POOLER])
     engine = _postgresql_engine(plain, pool_size=pool_size, pooled=pooled, statement_timeout_s=statement_timeout_s)
-    return Database(engine, engine)
+    return Database(engine, engine, at_once=None if pooled else engine)
 
 
 def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool, statement_timeout_s: float | None) -> AsyncEngine:
@@ -87,6 +91,7 @@ def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool, statement_time
         json_deserializer=_load_json,
         hide_parameters=True,  # an error is logged, and what callers sent is not the log's
         pool_size=pool_size,
+        pool_use_lifo=True,  # one that was used a moment ago has its statements prepared and its plans at hand
         max_overflow=0,
         pool_timeout=STATEMENT_TIMEOUT_S,
         connect_args={

@@ -14,7 +14,7 @@ from shared.clock import utc_now
 from shared.contract import Job, JobView, Links, Row, Status, dump_view
 from shared.models import ReceiptRow
 from shared.problems import Problem
-from shared.rows import insert_unless_taken, select_among
+from shared.rows import Witness, insert_unless_taken, select_among
 
 TABLE: Table = ReceiptRow.__table__  # type: ignore[assignment]  # a mapped class has a Table
 WITHOUT_CONTENT = [column for column in TABLE.columns if column.name != "content"]
@@ -146,6 +146,13 @@ async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> 
     if not rows:
         return set()
     return {row.id for row in await insert_unless_taken(session, TABLE, ["id"], rows, ["id"], as_json=True)}
+
+
+def witness_of(receipt: Receipt) -> Witness:
+    """`receipt`, to be written together with the row of which it will tell: both, or neither."""
+    choice, result = "choice", "result"
+    row = _to_row(receipt)
+    return Witness(TABLE, {name: row[name] for name in row if name not in {choice, result}}, choice, result)
 
 
 def _to_row(receipt: Receipt) -> dict[str, Any]:

@@ -7,18 +7,25 @@ there SQLAlchemy's own way, a VALUES list, is as good.
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     JSON,
+    BigInteger,
+    Boolean,
     Column,
     ColumnElement,
+    Engine,
     Insert,
+    Integer,
     Select,
+    SmallInteger,
     String,
     Table,
     Text,
+    Uuid,
     any_,
     bindparam,
     cast,
@@ -30,7 +37,8 @@ from sqlalchemy import (
 from sqlalchemy import column as named
 from sqlalchemy import values as value_list
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.util import greenlet_spawn
 
 from shared.encoding import encode
 
@@ -42,8 +50,26 @@ MAX_PARAMETERS = 32_000
 ROWS = "rows"
 """The parameter that holds all rows as one JSON text."""
 
-PLACE = "place given"
-"""Where a row stands among those that were given, from 1; no column of anybody's is called so."""
+GIVEN = "given"
+"""The parameter that holds the rows to choose from as one JSON text."""
+
+WITNESS = "witness "
+"""How the parameters of a witness begin."""
+
+SPELLED_ALIKE = frozenset({BigInteger, Boolean, Integer, SmallInteger, String, Text, Uuid})
+"""Types whose values PostgreSQL spells in JSON as we do; dates, floats, decimals it does not."""
+
+
+class Witness(NamedTuple):
+    """A row for another table that tells which row was inserted: `choice` and `result` are columns of it.
+
+    They get the place of that row among the given ones, from 0, and the row itself as JSON; `row` gives the others.
+    """
+
+    table: Table
+    row: Mapping[str, Any]
+    choice: str
+    result: str
 
 
 async def select_among(
@@ -77,7 +103,7 @@ async def find_among(session: AsyncSession, among: Sequence[Column[Any]], keys: 
     found: list[Any] = []
     step = MAX_PARAMETERS // len(among)
     for start in range(0, len(keys), step):
-        part = value_list(*_named(among)).data(list(keys[start : start + step])).cte("wanted")
+        part = value_list(*_named(among)).data(list(keys[start : start + step])).cte(_unlike("wanted", among[0].table))
         found += await session.execute(_equalled(among, part.c))
     return found
 
@@ -125,13 +151,49 @@ async def insert_first_free(
     None where all are taken, where somebody else took that one in the meantime, and where one statement cannot do
     it: on SQLite, which has no round trips to save, and for rows of different columns.
     """
-    names = tuple(rows[0])
-    is_one_statement = _is_postgresql(session) and not _computes_defaults(table, names)
-    if not is_one_statement or any(tuple(row) != names for row in rows):
+    if not _is_postgresql(session) or not _are_alike(table, rows):
         return None
+    names = tuple(rows[0])
     statement, parameters = _insert_first_by_arrays(table, tuple(key), names, tuple(returning))
-    found = (await session.execute(statement, _columns(table, names, parameters, rows))).first()
+    return _first_of((await session.execute(statement, _columns(table, names, parameters, rows))).first())
+
+
+async def insert_first_free_at_once(
+    engine: AsyncEngine,
+    table: Table,
+    key: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    returning: Sequence[str],
+    witness: Witness,
+) -> tuple[int, Any] | None:
+    """As `insert_first_free`, with the `witness` inserted beside the row and both committed, in one round trip.
+
+    `engine` is of PostgreSQL. The witness goes in if the row does, and if it breaks a constraint,
+    which is raised, neither does. None as well for a table with values that JSON spells otherwise.
+    """
+    if not _are_alike(table, rows) or any(type(table.c[name].type) not in SPELLED_ALIKE for name in returning):
+        return None
+    told = (witness.table, tuple(witness.row), witness.choice, witness.result)
+    statement = _insert_first_with_witness(table, tuple(key), tuple(rows[0]), tuple(returning), told)
+    values = {GIVEN: encode(rows).decode()} | {WITNESS + name: value for name, value in witness.row.items()}
+    # In one go on the other side: each crossing between the two halves of SQLAlchemy costs as much as a part of it.
+    return _first_of(await greenlet_spawn(_first_row, engine.sync_engine, statement, values))
+
+
+def _first_of(found: Any) -> tuple[int, Any] | None:
     return None if found is None else (found[0] - 1, found[1:])
+
+
+def _first_row(engine: Engine, statement: Select[Any], values: Mapping[str, Any]) -> Any:
+    # On the connection: an engine with this option would tell listeners of all that it does, though there are none.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        return connection.execute(statement, values).first()
+
+
+def _are_alike(table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether `rows` can go as arrays: all with the same columns, and nothing left for SQLAlchemy to make up."""
+    names = tuple(rows[0])
+    return not _computes_defaults(table, names) and all(tuple(row) == names for row in rows)
 
 
 def _columns(
@@ -196,7 +258,7 @@ def _select_by_arrays(columns: tuple[Column[Any], ...], among: tuple[Column[Any]
 def _find_by_arrays(among: tuple[Column[Any], ...]) -> tuple[Any, list[str]]:
     names = [f"key_{place}" for place in range(len(among))]
     arrays = [_array(column, name) for column, name in zip(among, names, strict=True)]
-    wanted = func.unnest(*arrays).table_valued(*_named(among), name="wanted").render_derived()
+    wanted = func.unnest(*arrays).table_valued(*_named(among)).render_derived(name=_unlike("wanted", among[0].table))
     return _equalled(among, wanted.c), names
 
 
@@ -216,13 +278,63 @@ def _insert_first_by_arrays(
 ) -> tuple[Select[Any], list[str]]:
     parameters = [f"column_{place}" for place in range(len(names))]
     arrays = [_array(table.c[name], parameter) for name, parameter in zip(names, parameters, strict=True)]
-    given = func.unnest(*arrays).table_valued(*names, with_ordinality=PLACE).render_derived(name="given")
-    is_taken = select(table).where(*(table.c[name] == given.c[name] for name in key)).exists()
-    first = select(given).where(~is_taken).order_by(given.c[PLACE]).limit(1).cte("first")
-    values = [_as_json(table.c[name], first.c[name]) for name in names]
-    insert: Any = postgresql.insert(table).from_select(names, select(*values), include_defaults=False)
-    won = _ignoring(insert, key).returning(*(table.c[name] for name in returning)).cte("won")
-    return select(first.c[PLACE], *(won.c[name] for name in returning)).select_from(won.join(first, true())), parameters
+    place = _unlike("place", table)
+    each = func.unnest(*arrays).table_valued(*names, with_ordinality=place)
+    given = each.render_derived(name=_unlike("given", table))
+    found, _, _ = _insert_first(table, key, {name: given.c[name] for name in names}, given.c[place], returning)
+    return found, parameters
+
+
+@cache
+def _insert_first_with_witness(
+    table: Table,
+    key: tuple[str, ...],
+    names: tuple[str, ...],
+    returning: tuple[str, ...],
+    told: tuple[Table, tuple[str, ...], str, str],
+) -> Select[Any]:
+    witness, known, choice, result = told
+    each = func.json_array_elements(cast(bindparam(GIVEN, type_=Text()), JSON))
+    place = _unlike("place", table)
+    pairs = each.table_valued(named("content", postgresql.JSON()), with_ordinality=place)
+    given = pairs.render_derived(name=_unlike("given", table))
+    values = {name: _read(table.c[name], given.c.content[name].astext) for name in names}
+    found, first, won = _insert_first(table, key, values, given.c[place], returning)
+    row = [bindparam(WITNESS + name, type_=witness.c[name].type) for name in known]
+    tells = select(*row, first.c[place] - 1, func.row_to_json(won.table_valued())).select_from(won.join(first, true()))
+    witnessed = witness.insert().from_select([*known, choice, result], tells, include_defaults=False)
+    return found.add_cte(witnessed.cte(_unlike("witnessed", table)))
+
+
+def _insert_first(
+    table: Table,
+    key: Sequence[str],
+    values: Mapping[str, ColumnElement[Any]],
+    place: ColumnElement[Any],
+    returning: Sequence[str],
+) -> tuple[Select[Any], CTE, CTE]:
+    """What inserts the first of the given rows that is free: all of it, and its parts, the row as given and as won."""
+    is_taken = select(table).where(*(table.c[name] == values[name] for name in key)).exists()
+    named_values = [value.label(name) for name, value in values.items()]
+    choice = place.label(_unlike("place", table))
+    first = select(*named_values, choice).where(~is_taken).order_by(place).limit(1).cte(_unlike("first", table))
+    content = [_as_json(table.c[name], first.c[name]) for name in values]
+    insert: Any = postgresql.insert(table).from_select([*values], select(*content), include_defaults=False)
+    won = _ignoring(insert, key).returning(*(table.c[name] for name in returning)).cte(_unlike("won", table))
+    found = select(first.c[choice.name], *(won.c[name] for name in returning)).select_from(won.join(first, true()))
+    return found, first, won
+
+
+def _unlike(name: str, table: Table) -> str:
+    """`name` for a part of a statement, or one like it that neither `table` nor a column of it is called."""
+    while name == table.name or name in table.c:
+        name += "_"
+    return name
+
+
+def _read(column: Column[Any], text: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A value of a type that is `SPELLED_ALIKE`; texts stay as they are, for a cast would cut one that is too long."""
+    return text if type(column.type) in {String, Text} else cast(text, column.type)
 
 
 @cache

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from shared.collections import Collection, InvalidAdd
 from shared.contract import Job, Row
@@ -36,11 +36,18 @@ class Interrupted(Exception):  # noqa: N818
 
 
 async def end_jobs(
-    sessions: Sessions, collection: Collection, jobs: Sequence[Job], *, tries: int, fresh: bool = False
+    sessions: Sessions,
+    collection: Collection,
+    jobs: Sequence[Job],
+    *,
+    tries: int,
+    fresh: bool = False,
+    at_once: AsyncEngine | None = None,
 ) -> dict[UUID, Receipt]:
     """The receipts of `jobs`, by id; `tries` is what they will say of themselves. Raises `Interrupted`.
 
-    `fresh` jobs are handed out for the first time, so that they need not be asked for receipts.
+    `fresh` jobs are handed out for the first time, so that they need not be asked for receipts. `at_once` is as
+    `claim` takes it.
     """
     wishes: list[Wish] = []
     refused: list[Receipt] = []
@@ -54,7 +61,9 @@ async def end_jobs(
             error = _misfit(misfit)
         refused.append(Receipt.failed(job, collection.name, tries=tries, error=error))
     ended = await fail(sessions, refused) if refused else {}
-    return ended | (await _claim_or_split(sessions, collection, wishes, tries, fresh=fresh) if wishes else {})
+    if not wishes:
+        return ended
+    return ended | await _claim_or_split(sessions, collection, wishes, tries, fresh=fresh, at_once=at_once)
 
 
 async def fail_jobs(
@@ -76,7 +85,13 @@ async def fail(sessions: Sessions, receipts: Sequence[Receipt]) -> dict[UUID, Re
 
 
 async def _claim_or_split(
-    sessions: Sessions, collection: Collection, wishes: Sequence[Wish], tries: int, *, fresh: bool = False
+    sessions: Sessions,
+    collection: Collection,
+    wishes: Sequence[Wish],
+    tries: int,
+    *,
+    fresh: bool = False,
+    at_once: AsyncEngine | None = None,
 ) -> dict[UUID, Receipt]:
     """Claim; where the database refuses the statement, halve the batch until the culprit stands alone.
 
@@ -84,7 +99,7 @@ async def _claim_or_split(
     that could be ended are, and then the fault is raised.
     """
     try:
-        return await claim(sessions, collection, wishes, tries=tries, fresh=fresh)
+        return await claim(sessions, collection, wishes, tries=tries, fresh=fresh, at_once=at_once)
     except STOPS:
         raise
     except BaseException as error:

@@ -179,7 +179,8 @@ class Hands:
         if known is None or error is not None:
             assert error is not None
             return await fail_jobs(self.database.writes, collection, jobs, error, tries=tries)
-        return await end_jobs(self.database.writes, known, jobs, tries=tries, fresh=fresh)
+        at_once = self.database.at_once
+        return await end_jobs(self.database.writes, known, jobs, tries=tries, fresh=fresh, at_once=at_once)
 
     async def _judged(self, fault: Fault) -> Fault:
         """A timeout is an outage if the database answers nobody else either, or did not until now."""

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import asyncpg
-from sqlalchemy import Engine, Select, Table, UniqueConstraint, event
+from sqlalchemy import ClauseElement, Engine, Select, Table, UniqueConstraint, UpdateBase, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import visitors
 from sqlalchemy.util import await_
 
 from shared.testing.points import NeverHappened
+from shared.testing.verbs import verb_of
 
 FaultName = Literal["deadlock", "serialization failure", "lock timeout", "taken name", "lost connection"]
 Verb = Literal["insert", "update", "delete", "select"]
@@ -128,7 +130,7 @@ class Faults:
         self._flushing.pop(session, None)
 
     def _before_statement(self, conn: Connection, cursor: Any, statement: str, _p: Any, context: Any, _m: Any) -> None:
-        verb = statement.split(maxsplit=1)[0].lower() if statement.strip() else ""
+        verb = verb_of(statement)
         table = _table_of(context)
         name = None if table is None else str(table.name)
         for armed in self._armed:
@@ -222,9 +224,12 @@ async def _end_backend(conn: Connection) -> None:
 
 
 def _table_of(context: Any) -> Table | None:
-    """The table that a statement of SQLAlchemy's writes to or reads first; None for plain text."""
+    """The table that a statement of SQLAlchemy's writes to, else the one it reads first; None for plain text."""
     statement = getattr(getattr(context, "compiled", None), "statement", None)
-    if isinstance(table := getattr(statement, "table", None), Table):
-        return table
-    froms = statement.get_final_froms() if isinstance(statement, Select) else []
-    return next((found for found in froms if isinstance(found, Table)), None)
+    if not isinstance(statement, ClauseElement):
+        return None
+    tables = (part.table for part in visitors.iterate(statement) if isinstance(part, UpdateBase))
+    written = next((table for table in tables if isinstance(table, Table)), None)
+    if written is not None or not isinstance(statement, Select):
+        return written
+    return next((found for found in statement.get_final_froms() if isinstance(found, Table)), None)

@@ -20,6 +20,7 @@ from sqlalchemy.util import await_
 from shared.points import Point as DibsPoint
 from shared.points import listening
 from shared.testing.places import place
+from shared.testing.verbs import verb_of
 
 Point = Literal[
     "before flush", "after flush", "before commit", "after commit", "after rollback",
@@ -185,14 +186,10 @@ class Points:
             self._at("after commit")
 
     def _before_statement(self, _conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        self._at(f"before {_verb(statement)}", statement)
+        self._at(f"before {verb_of(statement)}", statement)
 
     def _after_statement(self, _conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        self._at(f"after {_verb(statement)}", statement)
-
-
-def _verb(statement: str) -> str:
-    return statement.split(maxsplit=1)[0].lower() if statement.strip() else ""
+        self._at(f"after {verb_of(statement)}", statement)
 
 
 def _wait(coroutine: Coroutine[Any, Any, None]) -> None:

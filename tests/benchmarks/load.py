@@ -131,19 +131,23 @@ async def flood(port: int, load: Iterator[bytes], tally: Tally, connections: int
 
 
 async def trickle(port: int, load: Iterator[bytes], tally: Tally, per_second: float) -> None:
-    """So many a second, whether the server answers or not; a time counts from when the request was due."""
+    """So many a second, whether the server answers or not, so that a slow one hides nothing.
+
+    A time counts from the sending: the timer of the loop is up to a millisecond early or late.
+    """
     idle: deque[Connection] = deque()
     start = time.perf_counter()
     for number, request in enumerate(load):
-        due = start + number / per_second
-        await asyncio.sleep(due - time.perf_counter())
+        await asyncio.sleep(start + number / per_second - time.perf_counter())
         # In turn, so that none is idle for so long that the server closes it.
         while idle and not idle[0].is_open:
             idle.popleft()
         connection = idle.popleft() if idle else await connect(port)
 
-        def answered(status: int, connection: Connection = connection, due: float = due) -> None:
-            tally.count(status, due)
+        since = time.perf_counter()
+
+        def answered(status: int, connection: Connection = connection, since: float = since) -> None:
+            tally.count(status, since)
             idle.append(connection)
 
         connection.send(request, answered)

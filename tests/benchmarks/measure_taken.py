@@ -57,7 +57,7 @@ async def _round(bench: Bench, database: Database, number: int) -> None:
 async def _claim_ms(database: Database, taken: int, free: str) -> float:
     job = make_job(ANIMALS, [f"taken-{place:03d}" for place in range(taken)] + [free])
     start = time.perf_counter()
-    receipts = await end_jobs(database.writes, ANIMALS, [job], tries=1)
+    receipts = await end_jobs(database.writes, ANIMALS, [job], tries=1, fresh=True, at_once=database.at_once)
     took_ms = (time.perf_counter() - start) * 1000
     receipt = receipts[job.id]
     if receipt.status is not Status.SUCCEEDED or receipt.choice != taken:

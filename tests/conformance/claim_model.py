@@ -143,12 +143,14 @@ class Faults:
                 raise ConnectionResetError("injected after a commit")
 
         event.listen(self._engine, "before_cursor_execute", self._before)
+        event.listen(self._engine, "after_cursor_execute", self._after)
         dialect.do_commit = do_commit
         try:
             yield
         finally:
             del dialect.do_commit
             event.remove(self._engine, "before_cursor_execute", self._before)
+            event.remove(self._engine, "after_cursor_execute", self._after)
 
     def plan(self, faults: Iterable[tuple[int, Fault]]) -> None:
         self._due, self._statements = list(faults), 0
@@ -173,3 +175,9 @@ class Faults:
         if connection.dialect.name == "postgresql":
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         raise ConnectionResetError("injected before a statement")
+
+    def _after(self, connection: Connection, *_: object) -> None:
+        """A statement in autocommit is its own commit."""
+        is_commit = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+        if is_commit and self._is_due(Fault.LOST_AFTER_COMMIT):
+            raise ConnectionResetError("injected after a statement that commits")

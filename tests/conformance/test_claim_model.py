@@ -105,7 +105,8 @@ class Telling:
         fresh = run.fresh
         while True:
             try:
-                found = await end_jobs(database.writes, ANIMALS, jobs, tries=1, fresh=fresh)
+                at_once = database.at_once
+                found = await end_jobs(database.writes, ANIMALS, jobs, tries=1, fresh=fresh, at_once=at_once)
             except Interrupted as stop:
                 if stop.fault.kind not in {FaultClass.PASSING, FaultClass.OUTAGE}:
                     raise
@@ -188,3 +189,12 @@ async def test_the_faults_are_met(ground: Ground) -> None:
         await telling.told()
         await telling.check()
         assert ground.faults[0].met == number
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.LOST_AFTER_COMMIT])
+async def test_a_lone_job_meets_them_as_well(ground: Ground, fault: Fault) -> None:
+    story = Story((("a",),), ((Run((0,), fresh=True, faults=((1, fault),)),), ()))
+    telling = Telling(ground, story)
+    await telling.told()
+    await telling.check()
+    assert ground.faults[0].met == 1

@@ -19,7 +19,7 @@ from tests.build import ANIMALS, make_job, names_of, receipts_of
 from tests.face.processes import Running
 from tests.faults.conftest import StartDibs
 from tests.serving import drained, working
-from tests.waiting import held_name, until
+from tests.waiting import held_name, until, until_blocked
 
 pytestmark = pytest.mark.postgresql
 
@@ -72,20 +72,43 @@ AFTER_COMMIT = [Point.COMMITTED, Point.TOLD]
 async def test_before_the_commit_nothing_has_happened(
     database: Database, redis_queue: Queue, stage: Stage, point: Point
 ) -> None:
-    first, second = (make_job(ANIMALS, ["Max", "Cody"]) for _ in range(2))
-    await redis_queue.submit("animals", [first])
+    """Two jobs in the batch: a lone one has no moment between its row and its receipt."""
+    names = ["Max", "Cody", "Robby"]
+    first, beside, later = (make_job(ANIMALS, names) for _ in range(3))
+    await redis_queue.submit("animals", [first, beside])
     await killed(stage.start_dying("worker", point))
 
-    assert await receipts_of(database, [first]) == {}
+    assert await receipts_of(database, [first, beside]) == {}
     assert await names_of(database) == []
-    await redis_queue.submit("animals", [second])
+    await redis_queue.submit("animals", [later])
     async with working(database, redis_queue):
         await drained(redis_queue)
-    receipts = await receipts_of(database, [first, second])
-    assert [(receipts[job.id].choice, receipts[job.id].tries) for job in (first, second)] in (
-        [(0, 1), (1, 1)],
-        [(1, 1), (0, 1)],
-    )
+    receipts = await receipts_of(database, [first, beside, later])
+    assert sorted(receipt.choice or 0 for receipt in receipts.values()) == [0, 1, 2]
+    assert {receipt.tries for receipt in receipts.values()} == {1}
+    assert await left_in(redis_queue) == []
+
+
+async def test_a_death_in_the_middle_of_the_one_statement_of_a_lone_job(
+    database: Database, redis_queue: Queue, stage: Stage
+) -> None:
+    """PostgreSQL does not see it and ends the job after all; the answer stands."""
+    job = make_job(ANIMALS, ["Max", "Cody"])
+    async with held_name(database, "Max"):
+        await redis_queue.submit("animals", [job])
+        worker = stage.start("worker")
+        await until_blocked(database)
+        worker.process.kill()
+        await killed(worker)
+        assert await receipts_of(database, [job]) == {}
+    await until(lambda: receipts_of(database, [job]))
+    committed = await receipts_of(database, [job])
+    async with working(database, redis_queue):
+        await drained(redis_queue)
+
+    assert await receipts_of(database, [job]) == committed
+    assert committed[job.id].choice == 0
+    assert await names_of(database) == ["Max"]
     assert await left_in(redis_queue) == []
 
 

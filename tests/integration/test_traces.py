@@ -86,9 +86,10 @@ async def test_one_trace_with_one_id_from_submit_to_commit(
     [process] = [span for span in spans if span.name == "process animals"]
     assert (process.kind, process.parent and process.parent.span_id) == (SpanKind.CONSUMER, id_of(send))
     statements = children(spans, process)
-    assert [name for name in statements if name.split()[0] in {"INSERT", "COMMIT"}] == [
-        "INSERT animals", "INSERT receipts", "COMMIT",
-    ]  # fmt: skip
+    several = ["INSERT animals", "INSERT receipts", "COMMIT"]
+    assert [name for name in statements if name.split()[0] in {"INSERT", "COMMIT"}] == (
+        ["INSERT animals"] if database.at_once else several
+    )
     assert {span.kind for span in spans if span.name in statements} == {SpanKind.CLIENT}
     assert process.attributes
     assert process.attributes["messaging.message.id"] == job["id"]
@@ -103,7 +104,7 @@ async def test_a_callers_trace_goes_on(database: Database, fake_queue: Queue, tr
         job = await add(client, "Max", traceparent=SAMPLED, **WAIT)
         assert job["status"] == "succeeded"
     names = {span.name for span in traces.of(int(TRACE, 16))}
-    assert {"POST /add", "send animals", "process animals", "INSERT animals", "COMMIT"} <= names
+    assert {"POST /add", "send animals", "process animals", "INSERT animals"} <= names
 
 
 async def test_what_was_not_sampled_leaves_nothing(database: Database, fake_queue: Queue, traces: Traces) -> None:

@@ -1,7 +1,7 @@
 """Faults are the driver's own: class, code, constraint, and the state in which they leave the transaction."""
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, PendingRollbackError
 
 from shared.faults import FaultClass, sort_fault
@@ -65,6 +65,16 @@ async def test_a_fault_of_a_statement_without_a_session(dibs_sessions: Sessions,
         await session.execute(text("SELECT 1"))
         with pytest.raises(DBAPIError):
             await session.execute(insert(Animal), [{"name": "Max"}, {"name": "Cody"}])
+
+
+@pytest.mark.dibs(database="postgresql", mode="engine")
+async def test_an_insert_within_a_select_is_an_insert(dibs_sessions: Sessions, dibs_faults: Faults) -> None:
+    dibs_faults.next_statement("deadlock", "insert", table="animals")
+    inserted = insert(Animal).values(name="Max").returning(Animal.id).cte("inserted")
+    async with dibs_sessions() as session:
+        await session.execute(text("SELECT 1"))
+        with pytest.raises(DBAPIError):
+            await session.execute(select(inserted.c.id))
 
 
 async def test_the_server_has_aborted_the_transaction(

@@ -1,0 +1,55 @@
+"""Connections to Redis that lay idle: whatever became of them, the next command gets its own answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from shared.redis import open_redis
+
+LARGE = 8 * 1024 * 1024
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    client = open_redis(redis_url, connections=1)
+    yield client
+    await client.aclose(close_connection_pool=True)
+
+
+async def test_one_that_the_server_closed_is_opened_again(redis: Redis, redis_url: str) -> None:
+    other = open_redis(redis_url, connections=1)
+    for wait_s in (0, 0.05):
+        number = await redis.client_id()
+        await other.client_kill_filter(_id=str(number))
+        await asyncio.sleep(wait_s)
+        assert await redis.echo("here") == b"here"
+        assert await redis.client_id() != number
+    await other.aclose(close_connection_pool=True)
+
+
+async def test_one_with_an_answer_that_nobody_read_is_not_used(redis: Redis) -> None:
+    connection = await redis.connection_pool.get_connection()
+    await connection.send_command("ECHO", "left behind")
+    await asyncio.sleep(0.05)
+    await redis.connection_pool.release(connection)
+    assert await redis.echo("mine") == b"mine"
+
+
+async def test_a_command_that_is_given_up_leaves_nothing_behind(redis: Redis) -> None:
+    for _ in range(20):
+        given_up = asyncio.ensure_future(redis.echo("given up"))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        assert await redis.echo("mine") == b"mine"
+
+
+async def test_what_the_socket_cannot_take_at_once_goes_out_in_order(redis: Redis) -> None:
+    large = b"x" * LARGE
+    answers = await asyncio.gather(*(redis.echo(large + b"%d" % n) for n in range(3)))
+    assert [answer[LARGE:] for answer in answers] == [b"0", b"1", b"2"]
+    async with redis.pipeline(transaction=True) as pipe:
+        for n in range(3):
+            pipe.echo(large + b"%d" % n)
+        assert [answer[LARGE:] for answer in await pipe.execute()] == [b"0", b"1", b"2"]
