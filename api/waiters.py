@@ -159,7 +159,6 @@ class Waiters:
                 message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=60)
                 if message is not None:
                     self._hear(message["data"])
-                    await asyncio.sleep(0)  # who was told answers before this listens on
 
     def _hear(self, message: bytes) -> None:
         jobs, told = load_news(message)

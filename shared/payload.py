@@ -1,5 +1,6 @@
 """What stands in arq's queue: a batch as JSON, in the envelope that arq knows. Nothing that can run."""
 
+from functools import cache
 from typing import Any, Literal
 
 import orjson
@@ -53,10 +54,17 @@ def read_batch(payload: bytes) -> Batch | None:
 
 def open_envelope(collection: str) -> tuple[bytes, bytes]:
     """arq's envelope around a batch, cut open where the jobs go: which of them are new, only Redis can say."""
+    head, tail = _cut_envelope(collection)
+    return head, b"%s%d}" % (tail, now_ms())
+
+
+@cache
+def _cut_envelope(collection: str) -> tuple[bytes, bytes]:
+    """Up to the jobs, and from there to where the time of the enqueue stands, which is the last member."""
     batch = Batch.model_construct(collection=collection, jobs=[])
-    whole = dump_payload({"t": None, "f": FUNCTION, "a": [batch.model_dump()], "k": {}, "et": now_ms()})
+    whole = dump_payload({"t": None, "f": FUNCTION, "a": [batch.model_dump()], "k": {}, "et": 0})
     head, opening, tail = whole.partition(b'"jobs":[')
-    return head + opening, tail
+    return head + opening, tail.removesuffix(b"0}")
 
 
 _UNTRACED = b',"traceparent":null}'

@@ -188,7 +188,6 @@ class Runner:
             await reached(Point.LEASED, _jobs_of([delivery]))
             self._start([delivery])
             asyncio.get_running_loop().call_later(SOON_S, self._bell.set)
-            await asyncio.sleep(0)  # it asks the database before this listens on
 
     async def _finish_running(self, grace_s: float) -> None:
         if not self._running:
