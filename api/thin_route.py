@@ -35,8 +35,8 @@ class Shortcut:
     """An ASGI app before another: what asks for a thin route gets there at once.
 
     The layers that it goes around solve nothing for such a route, and were a quarter of the time that was left.
-    Everything else goes through `app`, as do
-    these where they are asked for in another way than by their method. No other route has their addresses.
+    Everything else goes through `app`, as do these where they are asked for in another way than by their method. No
+    other route has their addresses.
     """
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute], handlers: Handlers) -> None:

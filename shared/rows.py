@@ -191,7 +191,7 @@ def _first_row(engine: Engine, statement: Select[Any], values: Mapping[str, Any]
 
 
 def _are_alike(table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether `rows` can go as arrays: all with the same columns, and nothing left for SQLAlchemy to make up."""
+    """Whether one text fits `rows` however many: all have the same columns, SQLAlchemy has nothing to make up."""
     names = tuple(rows[0])
     return not _computes_defaults(table, names) and all(tuple(row) == names for row in rows)
 

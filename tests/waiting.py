@@ -22,13 +22,13 @@ async def until(holds: Callable[[], Awaitable[Any]], patience_s: float = PATIENC
             await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def until_blocked(database: Database) -> None:
-    """Return as soon as a statement waits for a lock; PostgreSQL only."""
+async def until_blocked(database: Database, sessions: int = 1) -> None:
+    """Return as soon as statements of so many sessions wait for a lock; PostgreSQL only."""
     waiters = text("SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
 
     async def is_blocked() -> bool:
         async with database.reads() as session:
-            return (await session.execute(waiters)).first() is not None
+            return len((await session.execute(waiters)).all()) >= sessions
 
     await until(is_blocked)
 

@@ -27,7 +27,7 @@ MEANING = {
     "body and does nothing, on the same server.",
     "bulk": "One `POST /bulk/animals`, from the first byte to the last commit, against the best rival's `drain`.",
     "taken": "The time of one claim, receipt included, whose first 0, 50 or 500 candidates are taken.",
-    "latency": "From when the request was due until its answer with the finished job, at 20 adds a second.",
+    "latency": "From the sending of the request until its answer with the finished job, at 20 adds a second.",
     "idle": "What a worker costs that has nothing to do: Redis commands, those inside of scripts included, and "
     "processor time.",
     "depth": "`drain` with very many adds waiting, of which the first few thousand are measured, against few waiting.",

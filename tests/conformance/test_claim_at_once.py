@@ -146,7 +146,7 @@ async def test_the_same_job_at_the_same_moment_has_one_answer(database: Database
         fresh = asyncio.create_task(claimed(database, job))
         await until_blocked(database)
         again = asyncio.create_task(claim(database.writes, ANIMALS, make_wishes(ANIMALS, [job]), tries=1))
-        await asyncio.sleep(0.05)
+        await until_blocked(database, sessions=2)
     assert {job.id: await fresh} == await again == await receipts_of(database, [job])
     assert await names_of(database) == ["Max"]
 
