@@ -19,7 +19,7 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import ErrorDetails
-from sqlalchemy import Column, DateTime, Table
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, SmallInteger, String, Table, Text
 from typing_extensions import TypedDict
 
 from shared.columns import annotation, is_given, is_required
@@ -27,6 +27,9 @@ from shared.contract import Row
 from shared.encoding import encode
 from shared.limits import HARD, Limits
 from shared.problems import FieldError
+
+JSON_ALREADY = frozenset({BigInteger, Boolean, Integer, SmallInteger, String, Text})
+"""Types whose values are the same in Python and in JSON; not those derived from them, which may give anything."""
 
 MAX_FAULTS = 20
 MAX_NAME = 200
@@ -101,15 +104,24 @@ class Collection:
         return [*map(itemgetter(*self.key), rows)]
 
     def _row_type(self, *, strict: bool) -> Any:
+        """A part of a row as the door takes it, or, not `strict`, a whole one as Redis carried it: the door was
+        strict, here dates and decimals come as strings.
+        """
         limits = self.limits if strict else HARD
-        fields = {name: NotRequired[annotation(column, limits)] for name, column in self.columns.items()}
+        types = {name: annotation(column, limits) for name, column in self.columns.items()}
+        may_lack = types.keys() if strict else types.keys() - self.required
+        fields = {name: NotRequired[kind] if name in may_lack else kind for name, kind in types.items()}
         return _typed_dict(f"{self.name}_row", fields, strict=strict)
 
     @cached_property
     def _stored(self) -> TypeAdapter[list[Row]]:
-        """Reads rows as Redis carried them: the door was strict, here dates and decimals come as strings."""
         row: Any = self._row_type(strict=False)
         return TypeAdapter(list[row])
+
+    @cached_property
+    def _stored_key(self) -> TypeAdapter[Row]:
+        fields = {name: annotation(self.columns[name]) for name in self.key}
+        return TypeAdapter(_typed_dict(f"{self.name}_key", fields, strict=False))
 
     @cached_property
     def _add(self) -> TypeAdapter[Any]:
@@ -157,28 +169,32 @@ class Collection:
         """The candidates as rows of Python values, each with all it was given; raises `InvalidAdd`."""
         whole = [{**values, **candidate} for candidate in candidates] if values else list(candidates)
         try:
-            rows = self._stored.validate_python(whole)
+            return self._stored.validate_python(whole)
         except ValidationError as error:
             raise InvalidAdd(_faults(_errors(error))) from None
-        self._check_required(rows, {})
-        return rows
 
     def parse_key(self, key: Row) -> tuple[Any, ...]:
         """A key from outside as Python values; raises `InvalidAdd`."""
         try:
-            return self.keys_of([*self._stored.validate_python([key])])[0]
+            return self.keys_of([self._stored_key.validate_python(key)])[0]
         except ValidationError as error:
             raise InvalidAdd(_faults(_errors(error))) from None
 
     def to_json(self, row: Mapping[str, Any]) -> Row:
         """A row from the database as the plain JSON that callers see."""
         plain = dict(row)
+        if self._is_json_already:
+            return plain
         for name, value in row.items():
             if isinstance(value, Enum):
                 plain[name] = value.name
             elif name in self._aware and value is not None and value.tzinfo is None:
                 plain[name] = value.replace(tzinfo=UTC)  # SQLite keeps no time zone; the door gave it UTC
         return dict(orjson.loads(encode(plain)))
+
+    @cached_property
+    def _is_json_already(self) -> bool:
+        return all(type(column.type) in JSON_ALREADY for column in self.table.columns)
 
     @cached_property
     def _aware(self) -> frozenset[str]:

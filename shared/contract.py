@@ -42,7 +42,7 @@ class Status(StrEnum):
 OUTCOMES = frozenset({Status.SUCCEEDED, Status.EXHAUSTED, Status.FAILED, Status.CANCELLED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Job:
     """One add on its way to a worker. `candidates` and `values` hold columns by name, as JSON."""
 
@@ -64,7 +64,7 @@ class Job:
     """The trace that the job belongs to, where there is one (W3C Trace Context)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Place:
     """Where in a bulk a job stands; lines count from 1."""
 

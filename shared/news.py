@@ -4,7 +4,7 @@ A line of ids, separated by spaces, and where it is worth it a second line with 
 one job has its answer with the message and asks no database; of many that ended together only some are waited for.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,12 +20,13 @@ WHOLE_BYTES = 16 * 1024
 _RECEIPTS = TypeAdapter(list[Receipt])
 
 
-def dump_news(receipts: Collection[Receipt]) -> bytes:
-    ids = " ".join(str(receipt.id) for receipt in receipts).encode()
+def dump_news(ids: Iterable[str], receipts: Collection[Receipt]) -> bytes:
+    """What there is to say of `receipts`, which have these `ids`."""
+    line = " ".join(ids).encode()
     if len(receipts) > WHOLE:
-        return ids
+        return line
     told = encode([replace(receipt, content=None, found=True) for receipt in receipts])
-    return ids + b"\n" + told if len(told) <= WHOLE_BYTES else ids
+    return line + b"\n" + told if len(told) <= WHOLE_BYTES else line
 
 
 def load_news(message: bytes) -> tuple[list[str], bytes]:

@@ -105,7 +105,7 @@ class Queue:
     def _channel_of(self, worker: str) -> str:
         return f"{self.name}:hand:{worker}"
 
-    def ticket_key(self, job: UUID) -> str:
+    def ticket_key(self, job: UUID | str) -> str:
         return f"{self.name}:ticket:{job}"
 
     def worker_key(self, worker: str) -> str:
@@ -120,7 +120,7 @@ class Queue:
         A job whose id already waits is left as it is and its ticket is returned: whether it is the same add is
         for the caller to see. Raises `QueueFull` where all or nothing was asked for, and there is no room.
         """
-        batch = new_id()
+        batch, ids = new_id(), [str(job.id) for job in jobs]
         head, tail = open_envelope(collection)
         keys = [
             self.batches,
@@ -129,7 +129,7 @@ class Queue:
             self._idle,
             f"{in_progress_key_prefix}{batch}",
             f"{retry_key_prefix}{batch}",
-            *(self.ticket_key(job.id) for job in jobs),
+            *map(self.ticket_key, ids),
         ]
         args: list[Any] = [
             self.limit,
@@ -144,8 +144,8 @@ class Queue:
             BELOW,
             COUNT_DELIVERIES_S,
         ]
-        for job in jobs:
-            args += [str(job.id), dump_ticket(collection, job, batch), dump_job(job)]
+        for id_, job in zip(ids, jobs, strict=True):
+            args += [id_, dump_ticket(collection, job, batch), dump_job(job)]
         full, *held = await self._submit(keys=keys, args=args)
         if full:
             raise QueueFull
@@ -191,7 +191,7 @@ class Queue:
     async def finish(self, batches: Sequence[str], receipts: Collection[Receipt]) -> None:
         """Forget `batches` and the jobs of `receipts`, and tell whoever waits for them."""
         ids = [str(receipt.id) for receipt in receipts]
-        await self._tell(receipts)
+        await self._tell(ids, receipts)
         await reached(Point.TOLD, map(UUID, ids))
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.zrem(self.batches, *batches)
@@ -263,7 +263,7 @@ class Queue:
     async def settle(self, receipts: Collection[Receipt], batch: str | None = None) -> None:
         """Forget the jobs of `receipts`, and the progress of `batch`, and tell whoever waits for them."""
         ids = [str(receipt.id) for receipt in receipts]
-        await self._tell(receipts)
+        await self._tell(ids, receipts)
         async with self.redis.pipeline(transaction=True) as pipe:
             if batch is not None:
                 pipe.delete(self.progress_key(batch))
@@ -277,15 +277,15 @@ class Queue:
             self._forget(pipe, [str(job)])
             await pipe.execute()
 
-    async def _tell(self, receipts: Collection[Receipt]) -> None:
+    async def _tell(self, ids: Sequence[str], receipts: Collection[Receipt]) -> None:
         """Wake whoever waits for the jobs. By itself and first, for it writes nothing and so waits for no disk."""
         if receipts:
-            await self.redis.publish(self.done_channel, dump_news(receipts))
+            await self.redis.publish(self.done_channel, dump_news(ids, receipts))
 
     def _forget(self, pipe: Pipeline, jobs: Sequence[str]) -> None:
         if not jobs:
             return
-        pipe.delete(*(f"{self.name}:ticket:{job}" for job in jobs))
+        pipe.delete(*map(self.ticket_key, jobs))
         pipe.zrem(self.waiting, *jobs)
 
     async def spend_try(self, batches: Iterable[str]) -> None:

@@ -14,14 +14,14 @@ from shared.clock import utc_now
 from shared.contract import Job, JobView, Links, Row, Status, dump_view
 from shared.models import ReceiptRow
 from shared.problems import Problem
-from shared.rows import Witness, insert_unless_taken, select_among
+from shared.rows import Witness, insert_columns_unless_taken, select_among
 
 TABLE: Table = ReceiptRow.__table__  # type: ignore[assignment]  # a mapped class has a Table
 WITHOUT_CONTENT = [column for column in TABLE.columns if column.name != "content"]
 """An add may have a megabyte: nobody reads it who only wants to know what became of it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Receipt:
     """The end of a job. Made by one of the four constructors below, one for each outcome, and by nothing else."""
 
@@ -45,37 +45,53 @@ class Receipt:
     """Read back, not written just now: whoever counts what ended has counted it before, or somebody else has."""
 
     @classmethod
-    def _of(cls, job: Job, collection: str, status: Status, **more: Any) -> Self:
+    def _of(
+        cls,
+        job: Job,
+        collection: str,
+        status: Status,
+        tries: int,
+        *,
+        result: Row | None = None,
+        choice: int | None = None,
+        error: Problem | None = None,
+        at: datetime | None = None,
+    ) -> Self:
         return cls(
             id=job.id,
             collection=collection,
             status=status,
             fingerprint=job.fingerprint,
+            tries=tries,
+            submitted_at=job.submitted_at,
+            finished_at=at or utc_now(),
             caller=job.caller,
             content={"candidates": job.candidates, "values": job.values} if job.candidates else None,
-            retry_of=job.retry_of,
+            result=result,
+            choice=choice,
+            error=error,
             bulk=job.place.bulk if job.place else None,
             line=job.place.line if job.place else None,
-            submitted_at=job.submitted_at,
-            finished_at=utc_now(),
-            **more,
+            retry_of=job.retry_of,
         )
 
     @classmethod
-    def succeeded(cls, job: Job, collection: str, *, tries: int, choice: int, row: Row) -> Self:
-        return cls._of(job, collection, Status.SUCCEEDED, tries=tries, choice=choice, result=row)
+    def succeeded(
+        cls, job: Job, collection: str, *, tries: int, choice: int, row: Row, at: datetime | None = None
+    ) -> Self:
+        return cls._of(job, collection, Status.SUCCEEDED, tries, choice=choice, result=row, at=at)
 
     @classmethod
-    def exhausted(cls, job: Job, collection: str, *, tries: int) -> Self:
-        return cls._of(job, collection, Status.EXHAUSTED, tries=tries)
+    def exhausted(cls, job: Job, collection: str, *, tries: int, at: datetime | None = None) -> Self:
+        return cls._of(job, collection, Status.EXHAUSTED, tries, at=at)
 
     @classmethod
     def failed(cls, job: Job, collection: str, *, tries: int, error: Problem) -> Self:
-        return cls._of(job, collection, Status.FAILED, tries=tries, error=error)
+        return cls._of(job, collection, Status.FAILED, tries, error=error)
 
     @classmethod
     def cancelled(cls, job: Job, collection: str, *, tries: int) -> Self:
-        return cls._of(job, collection, Status.CANCELLED, tries=tries)
+        return cls._of(job, collection, Status.CANCELLED, tries)
 
     def view(self) -> JobView:
         return JobView(
@@ -142,24 +158,18 @@ async def write_receipts(session: AsyncSession, receipts: Iterable[Receipt]) -> 
     rows it inserted beside them are not the job's answer. Inserted in the order of their ids, so that two
     writers of the same jobs cannot deadlock.
     """
-    rows = [_to_row(receipt) for receipt in sorted(receipts, key=lambda r: r.id)]
-    if not rows:
+    ordered = sorted(receipts, key=attrgetter("id.int"))
+    if not ordered:
         return set()
-    return {row.id for row in await insert_unless_taken(session, TABLE, ["id"], rows, ["id"], as_json=True)}
+    columns = dict(zip(_NAMES, zip(*map(_values, ordered), strict=True), strict=True))
+    return {id_ for (id_,) in await insert_columns_unless_taken(session, TABLE, ["id"], columns, ["id"])}
 
 
 def witness_of(receipt: Receipt) -> Witness:
     """`receipt`, to be written together with the row of which it will tell: both, or neither."""
     choice, result = "choice", "result"
-    row = _to_row(receipt)
-    return Witness(TABLE, {name: row[name] for name in row if name not in {choice, result}}, choice, result)
-
-
-def _to_row(receipt: Receipt) -> dict[str, Any]:
-    row = dict(zip(_NAMES, _values(receipt), strict=True))
-    if receipt.error is not None:
-        row["error"] = receipt.error.model_dump(exclude_none=True)
-    return row
+    row = {name: getattr(receipt, name) for name in _NAMES if name not in {choice, result}}
+    return Witness(TABLE, row, choice, result)
 
 
 def from_row(row: Any) -> Receipt:

@@ -47,8 +47,8 @@ Key = tuple[Any, ...]
 # SQLite takes 32,766 parameters in a statement by default.
 MAX_PARAMETERS = 32_000
 
-ROWS = "rows"
-"""The parameter that holds all rows as one JSON text."""
+COLUMN = "column "
+"""How the parameters of columns begin."""
 
 GIVEN = "given"
 """The parameter that holds the rows to choose from as one JSON text."""
@@ -79,8 +79,8 @@ async def select_among(
     if not keys:
         return []
     if _is_postgresql(session):
-        statement, names = _select_by_arrays(tuple(columns), tuple(among))
-        return list(await session.execute(statement, _arrays(names, keys)))
+        statement = _select_packed(tuple(columns), tuple(among))
+        return list(await session.execute(statement, _packed(among, keys)))
     found: list[Any] = []
     step = MAX_PARAMETERS // len(among)
     for start in range(0, len(keys), step):
@@ -98,8 +98,7 @@ async def find_among(session: AsyncSession, among: Sequence[Column[Any]], keys: 
     if not keys:
         return []
     if _is_postgresql(session):
-        statement, names = _find_by_arrays(tuple(among))
-        return list(await session.execute(statement, _arrays(names, keys)))
+        return list(await session.execute(_find_packed(tuple(among)), _packed(among, keys)))
     found: list[Any] = []
     step = MAX_PARAMETERS // len(among)
     for start in range(0, len(keys), step):
@@ -124,23 +123,40 @@ async def insert_unless_taken(
     key: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
     returning: Sequence[str],
-    *,
-    as_json: bool = False,
 ) -> list[Any]:
     """INSERT `rows` ON CONFLICT (`key`) DO NOTHING, in their order, and return those that were inserted.
 
-    All rows must have the same columns. `as_json` is for a wide table of types that JSON spells as PostgreSQL does,
-    and saves half of the driver's work; SQLAlchemy's own types get to see nothing of the values there.
+    All rows must have the same columns.
     """
     names = tuple(rows[0])
-    if _is_postgresql(session) and as_json:
-        insert = _insert_by_json(table, tuple(key), names, tuple(returning))
-        return list(await session.execute(insert, {ROWS: encode(rows).decode()}))
     if _is_postgresql(session) and not _computes_defaults(table, names):
-        statement, parameters = _insert_by_arrays(table, tuple(key), names, tuple(returning))
-        return list(await session.execute(statement, _columns(table, names, parameters, rows)))
+        statement = _insert_packed(table, tuple(key), names, tuple(returning))
+        return list(await session.execute(statement, _packed_rows(table, rows)))
     insert = _ignoring(sqlite.insert(table) if not _is_postgresql(session) else postgresql.insert(table), key)
     return list(await session.execute(insert.returning(*(table.c[name] for name in returning)), rows))
+
+
+async def insert_columns_unless_taken(
+    session: AsyncSession,
+    table: Table,
+    key: Sequence[str],
+    columns: Mapping[str, Sequence[Any]],
+    returning: Sequence[str],
+) -> list[Any]:
+    """As `insert_unless_taken`, for a wide table of types that JSON spells as PostgreSQL does.
+
+    Each of `columns` has the values of all rows, in their order. They travel as JSON, of which SQLAlchemy's own types
+    get to see nothing, and once where all rows have the same: that saves the driver and the database half of the work.
+    """
+    if not _is_postgresql(session):
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        return await insert_unless_taken(session, table, key, rows, returning)
+    alike = {name for name, values in columns.items() if _are_equal(table.c[name], values)}
+    statement = _insert_by_columns(table, tuple(key), tuple(columns), frozenset(alike), tuple(returning))
+    parameters = {
+        COLUMN + name: values[0] if name in alike else encode(values).decode() for name, values in columns.items()
+    }
+    return list(await session.execute(statement, parameters))
 
 
 async def insert_first_free(
@@ -154,8 +170,8 @@ async def insert_first_free(
     if not _is_postgresql(session) or not _are_alike(table, rows):
         return None
     names = tuple(rows[0])
-    statement, parameters = _insert_first_by_arrays(table, tuple(key), names, tuple(returning))
-    return _first_of((await session.execute(statement, _columns(table, names, parameters, rows))).first())
+    statement = _insert_first_packed(table, tuple(key), names, tuple(returning))
+    return _first_of((await session.execute(statement, _packed_rows(table, rows))).first())
 
 
 async def insert_first_free_at_once(
@@ -196,17 +212,6 @@ def _are_alike(table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
     return not _computes_defaults(table, names) and all(tuple(row) == names for row in rows)
 
 
-def _columns(
-    table: Table, names: Sequence[str], parameters: Sequence[str], rows: Sequence[Mapping[str, Any]]
-) -> dict[str, list[Any]]:
-    """The values of `rows` as one array for each column."""
-    columns = _arrays(parameters, [tuple(row.values()) for row in rows])
-    for name, parameter in zip(names, parameters, strict=True):
-        if isinstance(json := table.c[name].type, JSON):
-            columns[parameter] = [_json_text(json, value) for value in columns[parameter]]
-    return columns
-
-
 def _is_postgresql(session: AsyncSession) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
@@ -220,20 +225,51 @@ def _ignoring(insert: Any, key: Sequence[str]) -> Any:
     return insert.on_conflict_do_nothing(index_elements=[insert.table.c[name] for name in key])
 
 
-def _arrays(names: Sequence[str], rows: Sequence[Key]) -> dict[str, list[Any]]:
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+def _packed_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return _packed([table.c[name] for name in rows[0]], [tuple(row.values()) for row in rows])
 
 
-def _array(column: Column[Any], name: str) -> ColumnElement[Any]:
-    """One parameter that holds a column of all rows."""
-    # A cast to VARCHAR(n) would cut a text that is too long; an assignment to the column refuses it. An array of
-    # JSON would take a list for one more dimension of the array, so JSON travels as text.
-    is_text = type(column.type) in {String, Text} or isinstance(column.type, JSON)
-    return bindparam(name, type_=ARRAY(Text() if is_text else column.type))
+def _packed(columns: Sequence[Column[Any]], rows: Sequence[Key]) -> dict[str, Any]:
+    """The parameters of all `_array` of `columns`."""
+    by_column = zip(columns, zip(*rows, strict=True), strict=True)
+    return {COLUMN + column.name: _pack(column, values) for column, values in by_column}
 
 
-def _unnested(column: Column[Any], name: str) -> ColumnElement[Any]:
-    return _as_json(column, func.unnest(_array(column, name)))
+def _pack(column: Column[Any], values: Sequence[Any]) -> Any:
+    if type(column.type) in SPELLED_ALIKE:
+        return encode(values).decode()
+    return [_json_text(column.type, value) for value in values] if isinstance(column.type, JSON) else list(values)
+
+
+def _array(column: Column[Any]) -> ColumnElement[Any]:
+    """The values of a column of all rows, from one parameter.
+
+    As JSON where that may be: the driver takes a microsecond for each element of an array, and SQLAlchemy half of one.
+    """
+    if type(column.type) in SPELLED_ALIKE:
+        values = select(_unpacked(column)).scalar_subquery()
+        return func.array(values, type_=ARRAY(Text() if _is_text(column) else column.type))
+    # An array of JSON would take a list for one more dimension of the array, so JSON travels as text.
+    return bindparam(COLUMN + column.name, type_=ARRAY(Text() if isinstance(column.type, JSON) else column.type))
+
+
+def _unpacked(column: Column[Any]) -> ColumnElement[Any]:
+    """The values of a column of all rows, from one parameter that holds them as a JSON array."""
+    given = bindparam(COLUMN + column.name, type_=Text())
+    return _read(column, func.json_array_elements_text(cast(given, JSON)))
+
+
+def _bound(column: Column[Any]) -> ColumnElement[Any]:
+    """The value that a column has in all rows."""
+    return bindparam(COLUMN + column.name, type_=Text() if _is_text(column) else column.type)
+
+
+def _is_text(column: Column[Any]) -> bool:
+    """Whether to leave the type to the column: a cast to VARCHAR(n) would cut a text that is too long.
+
+    An assignment to the column refuses it.
+    """
+    return type(column.type) in {String, Text}
 
 
 def _as_json(column: Column[Any], values: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -245,44 +281,37 @@ def _json_text(column_type: JSON, value: Any) -> str | None:
 
 
 @cache
-def _select_by_arrays(columns: tuple[Column[Any], ...], among: tuple[Column[Any], ...]) -> tuple[Any, list[str]]:
-    names = [f"key_{place}" for place in range(len(among))]
-    arrays = [_array(column, name) for column, name in zip(among, names, strict=True)]
+def _select_packed(columns: tuple[Column[Any], ...], among: tuple[Column[Any], ...]) -> Select[Any]:
+    arrays = [_array(column) for column in among]
     if len(among) == 1:
-        return select(*columns).where(among[0] == any_(arrays[0])), names
+        return select(*columns).where(among[0] == any_(arrays[0]))
     keys = select(*(func.unnest(array) for array in arrays))
-    return select(*columns).where(tuple_(*among).in_(keys)), names
+    return select(*columns).where(tuple_(*among).in_(keys))
 
 
 @cache
-def _find_by_arrays(among: tuple[Column[Any], ...]) -> tuple[Any, list[str]]:
-    names = [f"key_{place}" for place in range(len(among))]
-    arrays = [_array(column, name) for column, name in zip(among, names, strict=True)]
-    wanted = func.unnest(*arrays).table_valued(*_named(among)).render_derived(name=_unlike("wanted", among[0].table))
-    return _equalled(among, wanted.c), names
+def _find_packed(among: tuple[Column[Any], ...]) -> Select[Any]:
+    wanted = func.unnest(*map(_array, among)).table_valued(*_named(among))
+    return _equalled(among, wanted.render_derived(name=_unlike("wanted", among[0].table)).c)
 
 
 @cache
-def _insert_by_arrays(
-    table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]
-) -> tuple[Insert, list[str]]:
-    parameters = [f"column_{place}" for place in range(len(names))]
-    rows = select(*(_unnested(table.c[n], p) for n, p in zip(names, parameters, strict=True)))
+def _insert_packed(table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]) -> Insert:
+    rows = select(*(_as_json(table.c[name], func.unnest(_array(table.c[name]))) for name in names))
     insert: Any = postgresql.insert(table).from_select(names, rows, include_defaults=False)
-    return _ignoring(insert, key).returning(*(table.c[name] for name in returning)), parameters
+    made: Insert = _ignoring(insert, key).returning(*(table.c[name] for name in returning))
+    return made
 
 
 @cache
-def _insert_first_by_arrays(
+def _insert_first_packed(
     table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]
-) -> tuple[Select[Any], list[str]]:
-    parameters = [f"column_{place}" for place in range(len(names))]
-    arrays = [_array(table.c[name], parameter) for name, parameter in zip(names, parameters, strict=True)]
+) -> Select[Any]:
     place = _unlike("place", table)
-    each = func.unnest(*arrays).table_valued(*names, with_ordinality=place)
+    each = func.unnest(*(_array(table.c[name]) for name in names)).table_valued(*names, with_ordinality=place)
     given = each.render_derived(name=_unlike("given", table))
     found, _, _ = _insert_first(table, key, {name: given.c[name] for name in names}, given.c[place], returning)
-    return found, parameters
+    return found
 
 
 @cache
@@ -333,15 +362,22 @@ def _unlike(name: str, table: Table) -> str:
 
 
 def _read(column: Column[Any], text: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A value of a type that is `SPELLED_ALIKE`; texts stay as they are, for a cast would cut one that is too long."""
-    return text if type(column.type) in {String, Text} else cast(text, column.type)
+    """A value of a type that JSON spells as PostgreSQL does."""
+    return text if _is_text(column) else cast(text, column.type)
 
 
 @cache
-def _insert_by_json(table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]) -> Insert:
-    content = cast(bindparam(ROWS, type_=Text()), JSON)
-    rows = func.json_to_recordset(content).table_valued(*_named([table.c[name] for name in names]))
-    given = rows.render_derived(name="given", with_types=True)
-    insert: Any = postgresql.insert(table).from_select(names, select(*given.c), include_defaults=False)
+def _insert_by_columns(
+    table: Table, key: tuple[str, ...], names: tuple[str, ...], alike: frozenset[str], returning: tuple[str, ...]
+) -> Insert:
+    values = [(_bound if name in alike else _unpacked)(table.c[name]) for name in names]
+    insert: Any = postgresql.insert(table).from_select(names, select(*values), include_defaults=False)
     made: Insert = _ignoring(insert, key).returning(*(table.c[name] for name in returning))
     return made
+
+
+def _are_equal(column: Column[Any], values: Sequence[Any]) -> bool:
+    # Within JSON, 1 and true are not the same, but they are to Python.
+    if isinstance(column.type, JSON) and values[0] is not None:
+        return False
+    return bool(values[-1] == values[0]) and values.count(values[0]) == len(values)

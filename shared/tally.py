@@ -58,16 +58,20 @@ def upper_ms(bucket: int) -> float:
 
 def count(pipe: Pipeline, name: str, receipts: Iterable[Receipt]) -> None:
     """Count `receipts` for the queue `name`; a lone job costs two commands, and so does a whole claim of equals."""
+    # The jobs of a claim ended at one moment: what is told of it is made once.
+    alike = Counter((r.finished_at, r.status, bucket_of(_took_ms(r))) for r in receipts)
     counted: defaultdict[int, Counter[str]] = defaultdict(Counter)
-    for receipt in receipts:
-        took_ms = (receipt.finished_at - receipt.submitted_at).total_seconds() * 1000
-        minute = int(receipt.finished_at.timestamp() // 60)
-        counted[minute][f"{receipt.status}:{bucket_of(took_ms)}"] += 1
+    for (at, status, bucket), jobs in alike.items():
+        counted[int(at.timestamp() // 60)][f"{status}:{bucket}"] += jobs
     for minute, fields in counted.items():
         key = _key(name, minute)
         for name_, times in fields.items():
             pipe.hincrby(key, name_, times)
         pipe.expire(key, KEEP_S)
+
+
+def _took_ms(receipt: Receipt) -> float:
+    return (receipt.finished_at - receipt.submitted_at).total_seconds() * 1000
 
 
 async def last_hour(redis: Redis, name: str) -> list[Minute]:

@@ -11,12 +11,14 @@ next, two workers that want the same keys wait for each other and never in a cir
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from shared.clock import utc_now
 from shared.collections import Collection
 from shared.contract import Job, Row
 from shared.database import Sessions
@@ -171,9 +173,10 @@ async def _together(
     taken = lost | await _taken(session, collection, wishes, as_wanted=bool(lost))
     picks, empty_handed = plan(wishes, taken)
     won = await _insert(session, collection, picks)
-    receipts = [Receipt.exhausted(wish.job, collection.name, tries=tries) for wish in empty_handed]
+    at = utc_now()
+    receipts = [Receipt.exhausted(wish.job, collection.name, tries=tries, at=at) for wish in empty_handed]
     receipts += [
-        Receipt.succeeded(p.wish.job, collection.name, tries=tries, choice=p.choice, row=won[p.key])
+        Receipt.succeeded(p.wish.job, collection.name, tries=tries, choice=p.choice, row=won[p.key], at=at)
         for p in picks
         if p.key in won
     ]
@@ -190,13 +193,14 @@ def plan(wishes: Iterable[Wish], taken: set[Key]) -> tuple[list[Pick], list[Wish
     picks: list[Pick] = []
     empty_handed: list[Wish] = []
     for wish in wishes:
-        pick = next((Pick(key, wish, place) for place, key in enumerate(wish.keys) if key not in gone), None)
-        if pick is None:
-            empty_handed.append(wish)
+        for place, key in enumerate(wish.keys):
+            if key not in gone:
+                gone.add(key)
+                picks.append(Pick(key, wish, place))
+                break
         else:
-            gone.add(pick.key)
-            picks.append(pick)
-    return sorted(picks, key=lambda p: p.key), empty_handed
+            empty_handed.append(wish)
+    return sorted(picks, key=attrgetter("key")), empty_handed
 
 
 async def _taken(session: AsyncSession, collection: Collection, wishes: Iterable[Wish], *, as_wanted: bool) -> set[Key]:
@@ -221,9 +225,9 @@ async def _insert(session: AsyncSession, collection: Collection, picks: Sequence
     # One statement takes one set of columns; neighbours with the same set go together and the order stays.
     for _, same in groupby(picks, key=lambda pick: tuple(pick.row)):
         rows = [pick.row for pick in same]
-        for values in await insert_unless_taken(session, collection.table, collection.key, rows, names):
-            row = dict(zip(names, values, strict=True))
-            won[collection.keys_of([row])[0]] = collection.to_json(row)
+        inserted = await insert_unless_taken(session, collection.table, collection.key, rows, names)
+        as_rows = [dict(zip(names, values, strict=True)) for values in inserted]
+        won.update(zip(collection.keys_of(as_rows), map(collection.to_json, as_rows), strict=True))
     if won.keys() <= {pick.key for pick in picks}:
         return won
     if len(picks) > 1:

@@ -104,7 +104,7 @@ class WorkerMetrics:
         if first:
             now = utc_now()
             # The clocks of two machines differ.
-            self._in_queue[name].observe_all(max(0.0, (now - job.submitted_at).total_seconds()) for job in jobs)
+            self._in_queue[name].observe_all([max(0.0, (now - job.submitted_at).total_seconds()) for job in jobs])
 
     def claim_ended(self, collection: str, took_s: float) -> None:
         self._in_claim[self._metrics.known(collection)].observe(took_s)
