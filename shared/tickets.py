@@ -87,8 +87,7 @@ class Waiting:
         )
 
 
-@dataclass(frozen=True)
-class Submitted:
+class Submitted(NamedTuple):
     """What became of one job of a submit: `held` is the ticket that its id already had, if any.
 
     Without `room` it was not taken in.

@@ -27,6 +27,10 @@ from shared.receipts import Receipt, read_receipts, witness_of, write_receipts
 from shared.rows import Key, find_among, insert_first_free, insert_first_free_at_once, insert_unless_taken, select_among
 
 
+ASK_FURTHER = 32
+"""How much further the database is asked where it said that a candidate is taken: three times are enough for any."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A job with its candidates, in order of preference, as rows that the database can take and as their keys."""
@@ -170,8 +174,7 @@ async def _together(
     session: AsyncSession, collection: Collection, wishes: Sequence[Wish], lost: set[Key], tries: int
 ) -> Decided:
     """Ask which candidates are taken, and insert the first free one of each job."""
-    taken = lost | await _taken(session, collection, wishes, as_wanted=bool(lost))
-    picks, empty_handed = plan(wishes, taken)
+    picks, empty_handed = await _free(session, collection, wishes, lost)
     won = await _insert(session, collection, picks)
     at = utc_now()
     receipts = [Receipt.exhausted(wish.job, collection.name, tries=tries, at=at) for wish in empty_handed]
@@ -203,13 +206,29 @@ def plan(wishes: Iterable[Wish], taken: set[Key]) -> tuple[list[Pick], list[Wish
     return sorted(picks, key=attrgetter("key")), empty_handed
 
 
-async def _taken(session: AsyncSession, collection: Collection, wishes: Iterable[Wish], *, as_wanted: bool) -> set[Key]:
-    """The keys of `wishes` that are taken: as the database holds them, or, which costs more, as they are wanted.
+async def _free(
+    session: AsyncSession, collection: Collection, wishes: Sequence[Wish], lost: set[Key]
+) -> tuple[list[Pick], list[Wish]]:
+    """The `plan` by what is taken in the database, which is asked of each job as few candidates as that needs."""
+    gone, asked, ahead = set(lost), set[Key](), 1
+    while True:
+        picks, empty_handed = plan(wishes, gone)
+        unsure = [pick for pick in picks if pick.key not in asked]
+        wanted = dict.fromkeys(key for pick in unsure for key in pick.wish.keys[pick.choice : pick.choice + ahead])
+        taken = await _taken(session, collection, [*wanted], as_wanted=bool(lost)) if wanted else set()
+        if not taken:
+            return picks, empty_handed
+        gone |= taken
+        asked |= wanted.keys()
+        ahead *= ASK_FURTHER
+
+
+async def _taken(session: AsyncSession, collection: Collection, wanted: Sequence[Key], *, as_wanted: bool) -> set[Key]:
+    """Those of `wanted` that are taken: as the database holds them, or, which costs more, as they are wanted.
 
     The two differ where a collation takes texts as equal that Python does not, such as Max and MAX.
     """
     columns = [collection.table.c[name] for name in collection.key]
-    wanted = list({key: None for wish in wishes for key in wish.keys})
     if as_wanted:
         return {tuple(row) for row in await find_among(session, columns, wanted)}
     return {tuple(row) for row in await select_among(session, columns, columns, wanted)}
