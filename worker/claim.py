@@ -1,7 +1,7 @@
 """The claim: give each job of a batch its first candidate still free, each row in one transaction with its receipt.
 
 A batch is claimed in rounds, each a transaction of its own: read the receipts (in the first round of fresh jobs
-there are none to expect), ask which candidates are taken, insert the first free one of each job with "on conflict
+there are none to expect), ask which candidates are taken, a few at a time, insert the first free one of each job with "on conflict
 do nothing, returning", write the receipts of the jobs that are decided, commit. For a lone job the database finds
 and inserts the first free one in one statement, and a fresh one has its receipt by the same. A job that lost the
 race for its candidate goes round again. Since a round inserts its keys in one sorted sweep and commits before the
@@ -22,10 +22,10 @@ from shared.clock import utc_now
 from shared.collections import Collection
 from shared.contract import Job, Row
 from shared.database import Sessions
+from shared.packing import Key
 from shared.points import Point, reached
 from shared.receipts import Receipt, read_receipts, witness_of, write_receipts
-from shared.rows import Key, find_among, insert_first_free, insert_first_free_at_once, insert_unless_taken, select_among
-
+from shared.rows import find_among, insert_first_free, insert_first_free_at_once, insert_unless_taken, select_among
 
 ASK_FURTHER = 32
 """How much further the database is asked where it said that a candidate is taken: three times are enough for any."""

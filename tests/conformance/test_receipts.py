@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
 from shared.contract import Job, Status
 from shared.database import Database, open_database
+from shared.encoding import encode
+from shared.ids import new_id
 from shared.problems import FieldError, Kind, problem
 from shared.receipts import Receipt, write_receipts
 from tests.build import ANIMALS, make_job, receipts_of
@@ -33,17 +36,43 @@ async def written(database: Database, *receipts: Receipt) -> set[object]:
         return {*await write_receipts(session, receipts)}
 
 
+def of_id(receipt: Receipt) -> Job:
+    return make_job(ANIMALS, ["Max"], job_id=receipt.id)
+
+
 @pytest.mark.parametrize("outcome", OUTCOMES)
 async def test_a_receipt_is_read_as_it_was_written(database: Database, outcome: str) -> None:
     receipt = OUTCOMES[outcome](make_job(ANIMALS, ["Max"]))
 
     assert await written(database, receipt) == {receipt.id}
 
-    read = (await receipts_of(database, [make_job(ANIMALS, ["Max"], job_id=receipt.id)]))[receipt.id]
+    read = (await receipts_of(database, [of_id(receipt)]))[receipt.id]
     assert read == receipt
     assert (read.status, read.view()) == (Status(outcome), receipt.view())
     assert read.submitted_at.tzinfo is UTC
     assert read.finished_at.tzinfo is UTC
+
+
+async def test_receipts_of_every_outcome_are_written_together(database: Database) -> None:
+    receipts = [make(make_job(ANIMALS, [name])) for make in OUTCOMES.values() for name in ("Max", "Cody")]
+
+    assert await written(database, *receipts) == {receipt.id for receipt in receipts}
+
+    assert await receipts_of(database, [of_id(receipt) for receipt in receipts]) == {r.id: r for r in receipts}
+
+
+@pytest.mark.parametrize("values", [(1, True), (True, 1), (0, 0.0), (None, 0), ("1", 1)])
+async def test_what_python_takes_for_equal_is_told_apart(database: Database, values: tuple[Any, Any]) -> None:
+    job, at = make_job(ANIMALS, ["Max"]), datetime(2026, 1, 1, tzinfo=UTC)
+    receipts = [
+        Receipt.succeeded(replace(job, id=new_id()), "animals", tries=1, choice=0, row={"value": value}, at=at)
+        for value in values
+    ]
+
+    await written(database, *receipts)
+
+    read = await receipts_of(database, [of_id(receipt) for receipt in receipts])
+    assert [encode(read[receipt.id].result) for receipt in receipts] == [encode(r.result) for r in receipts]
 
 
 async def test_times_are_utc_wherever_they_came_from(database: Database) -> None:

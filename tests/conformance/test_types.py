@@ -7,7 +7,21 @@ from typing import Any
 
 import orjson
 import pytest
-from sqlalchemy import JSON, REAL, Column, Integer, MetaData, Numeric, String, Table, Time, Uuid
+from sqlalchemy import (
+    JSON,
+    REAL,
+    BigInteger,
+    Boolean,
+    Column,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    Time,
+    Uuid,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.collections import Collection, InvalidAdd
@@ -76,6 +90,36 @@ async def test_a_missing_json_is_null_in_sql_where_the_column_says_so(database: 
         await insert_unless_taken(session, nulls, ["id"], [{"id": 1, "j": None}, {"id": 2, "j": []}], ["id"])
         kept = await session.execute(nulls.select().where(nulls.c.j.cast(String).is_(None)))
         assert [row.id for row in kept] == [1]
+
+
+TEXTS = ["", "null", "true", '"', "a\nb", "\\N", "{1,2}", "é🐈", "\x1f", " x "]
+
+
+async def test_plain_values_of_many_rows_come_back_as_they_were(database: Database) -> None:
+    table = Table(
+        "plain",
+        MetaData(),
+        Column("key", Text, primary_key=True),
+        Column("flag", Boolean),
+        Column("number", BigInteger),
+        Column("text", String(20)),
+    )
+    async with database.writer.begin() as connection:
+        await connection.run_sync(table.create)
+    plain = Collection("plain", table, ("key",))
+    flags, numbers = [True, False, None], [0, -(2**63), 2**63 - 1, None]
+    rows = [
+        {"key": text, "flag": flags[place % 3], "number": numbers[place % 4], "text": [*TEXTS, None][-place]}
+        for place, text in enumerate(TEXTS)
+    ]
+    receipts = await end_jobs(database.writes, plain, [make_job(plain, [row]) for row in rows], tries=1)
+    assert [receipt.result for receipt in receipts.values() if receipt.result] == sorted_by_key(rows)
+    again = await end_jobs(database.writes, plain, [make_job(plain, [row]) for row in rows], tries=1)
+    assert {receipt.status for receipt in again.values()} == {Status.EXHAUSTED}
+
+
+def sorted_by_key(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(rows, key=lambda row: str(row["key"]))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,145 @@
+"""The statements of `shared/rows.py` for PostgreSQL: each is one text, however many rows it is given."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    JSON,
+    Column,
+    ColumnElement,
+    Insert,
+    Select,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    func,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy import column as named
+from sqlalchemy.dialects import postgresql
+
+from shared.packing import array_of, as_json, bound, read, unpacked
+
+GIVEN = "given"
+"""The parameter that holds the rows to choose from as one JSON text."""
+
+WITNESS = "witness "
+"""How the parameters of a witness begin."""
+
+
+@cache
+def select_among(columns: tuple[Column[Any], ...], among: tuple[Column[Any], ...]) -> Select[Any]:
+    """The rows whose `among` columns are one of the packed keys."""
+    arrays = [array_of(column) for column in among]
+    if len(among) == 1:
+        return select(*columns).where(among[0] == any_(arrays[0]))
+    keys = select(*(func.unnest(array) for array in arrays))
+    return select(*columns).where(tuple_(*among).in_(keys))
+
+
+@cache
+def find_among(among: tuple[Column[Any], ...]) -> Select[Any]:
+    """Those of the packed keys that there is a row for."""
+    wanted = func.unnest(*map(array_of, among)).table_valued(*named_columns(among))
+    return equalled(among, wanted.render_derived(name=unlike("wanted", among[0].table)).c)
+
+
+@cache
+def insert(table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]) -> Insert:
+    """Of packed rows, those whose key is free."""
+    rows = select(*(as_json(table.c[name], func.unnest(array_of(table.c[name]))) for name in names))
+    return _insert_free(table, key, names, rows, returning)
+
+
+@cache
+def insert_columns(
+    table: Table, key: tuple[str, ...], names: tuple[str, ...], alike: frozenset[str], returning: tuple[str, ...]
+) -> Insert:
+    """As `insert`, where every column is a JSON array, but for those of which all rows have one value."""
+    rows = select(*((bound if name in alike else unpacked)(table.c[name]) for name in names))
+    return _insert_free(table, key, names, rows, returning)
+
+
+def _insert_free(
+    table: Table, key: Sequence[str], names: Sequence[str], rows: Select[Any], returning: Sequence[str]
+) -> Insert:
+    given = postgresql.insert(table).from_select([*names], rows, include_defaults=False)
+    made: Insert = ignoring(given, key).returning(*(table.c[name] for name in returning))
+    return made
+
+
+@cache
+def insert_first(table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]) -> Select[Any]:
+    """Of packed rows, the first whose key is free: its place, from 1, and what was inserted."""
+    place = unlike("place", table)
+    each = func.unnest(*(array_of(table.c[name]) for name in names)).table_valued(*names, with_ordinality=place)
+    given = each.render_derived(name=unlike("given", table))
+    found, _, _ = _insert_first(table, key, {name: given.c[name] for name in names}, given.c[place], returning)
+    return found
+
+
+@cache
+def insert_first_with_witness(
+    table: Table,
+    key: tuple[str, ...],
+    names: tuple[str, ...],
+    returning: tuple[str, ...],
+    told: tuple[Table, tuple[str, ...], str, str],
+) -> Select[Any]:
+    """As `insert_first`, of rows in one JSON text, and with a row for another table that is `told` of it."""
+    witness, known, choice, result = told
+    each = func.json_array_elements(cast(bindparam(GIVEN, type_=Text()), JSON))
+    place = unlike("place", table)
+    pairs = each.table_valued(named("content", postgresql.JSON()), with_ordinality=place)
+    given = pairs.render_derived(name=unlike("given", table))
+    values = {name: read(table.c[name], given.c.content[name].astext) for name in names}
+    found, first, won = _insert_first(table, key, values, given.c[place], returning)
+    row = [bindparam(WITNESS + name, type_=witness.c[name].type) for name in known]
+    tells = select(*row, first.c[place] - 1, func.row_to_json(won.table_valued())).select_from(won.join(first, true()))
+    witnessed = witness.insert().from_select([*known, choice, result], tells, include_defaults=False)
+    return found.add_cte(witnessed.cte(unlike("witnessed", table)))
+
+
+def _insert_first(
+    table: Table,
+    key: Sequence[str],
+    values: Mapping[str, ColumnElement[Any]],
+    place: ColumnElement[Any],
+    returning: Sequence[str],
+) -> tuple[Select[Any], CTE, CTE]:
+    """What inserts the first of the given rows that is free: all of it, and its parts, the row as given and as won."""
+    is_taken = select(table).where(*(table.c[name] == values[name] for name in key)).exists()
+    named_values = [value.label(name) for name, value in values.items()]
+    choice = place.label(unlike("place", table))
+    first = select(*named_values, choice).where(~is_taken).order_by(place).limit(1).cte(unlike("first", table))
+    content = [as_json(table.c[name], first.c[name]) for name in values]
+    won = _insert_free(table, key, [*values], select(*content), returning).cte(unlike("won", table))
+    found = select(first.c[choice.name], *(won.c[name] for name in returning)).select_from(won.join(first, true()))
+    return found, first, won
+
+
+def named_columns(columns: Sequence[Column[Any]]) -> list[ColumnElement[Any]]:
+    return [named(column.name, column.type) for column in columns]
+
+
+def equalled(among: Sequence[Column[Any]], wanted: Any) -> Select[Any]:
+    # The table's column stands first: in SQLite the left side decides by which collation two texts are compared.
+    is_there = select(among[0].table).where(*(column == wanted[column.name] for column in among)).exists()
+    return select(*(wanted[column.name] for column in among)).where(is_there)
+
+
+def ignoring(insert: Any, key: Sequence[str]) -> Any:
+    return insert.on_conflict_do_nothing(index_elements=[insert.table.c[name] for name in key])
+
+
+def unlike(name: str, table: Table) -> str:
+    """`name` for a part of a statement, or one like it that neither `table` nor a column of it is called."""
+    while name == table.name or name in table.c:
+        name += "_"
+    return name
