@@ -1,10 +1,10 @@
 """The claim: give each job of a batch its first candidate still free, each row in one transaction with its receipt.
 
-A batch is claimed in rounds, each a transaction of its own: read the receipts (in the first round of fresh jobs
-there are none to expect), ask which candidates are taken, a few at a time, insert the first free one of each job with "on conflict
-do nothing, returning", write the receipts of the jobs that are decided, commit. For a lone job the database finds
-and inserts the first free one in one statement, and a fresh one has its receipt by the same. A job that lost the
-race for its candidate goes round again. Since a round inserts its keys in one sorted sweep and commits before the
+A batch is claimed in rounds, each a transaction of its own: read the receipts (in the first round of fresh jobs there
+are none to expect), ask which candidates are taken, a few at a time, insert the first free one of each job with "on
+conflict do nothing, returning", write the receipts of the jobs that are decided, commit. For a lone job the database
+finds and inserts the first free one in one statement, and a fresh one has its receipt by the same. A job that lost
+the race for its candidate goes round again. Since a round inserts its keys in one sorted sweep and commits before the
 next, two workers that want the same keys wait for each other and never in a circle.
 """
 
