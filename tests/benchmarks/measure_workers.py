@@ -1,9 +1,14 @@
-"""workers: whether several worker processes on one queue get in each other's way."""
+"""workers: whether several worker processes on one queue get in each other's way.
+
+The queue is the same for each number of them. Filled by HTTP it would not be: how many adds the door groups into a
+batch changes from run to run, and with it what a worker has to ask for.
+"""
 
 import contextlib
 
 from tests.benchmarks.bench import Bench
 from tests.benchmarks.contenders import DIBS
+from tests.benchmarks.measure_depth import BATCH, filled
 from tests.benchmarks.processes import running
 
 COUNTS = (1, 2, 4)
@@ -35,7 +40,7 @@ async def measure(bench: Bench) -> None:
 async def _round(bench: Bench, workers: int) -> None:
     adds = bench.scale.workers_adds
     async with bench.ground.stage() as stage:
-        await DIBS.fill(stage, adds)
+        await filled(stage, adds)
         before = await stage.commands()
         async with contextlib.AsyncExitStack() as stack:
             first, *_ = [await stack.enter_async_context(running(DIBS.worker(stage, adds))) for _ in range(workers)]
@@ -44,7 +49,7 @@ async def _round(bench: Bench, workers: int) -> None:
         ran = await stage.commands() - before
         await stage.check(adds, receipts=True)
         per_second = adds / (await stage.last_commit_s() - began_s)
-    note = f"{adds} adds, filled as for drain"
+    note = f"{adds} adds; submitted in batches of {BATCH}"
     bench.figures.add("workers", rate(workers), "dibs", "adds/s", per_second, note)
     bench.figures.add("workers", commands(workers), "dibs", "commands/add", ran / adds, note)
     bench.tell(f"workers: {workers}: {per_second:.0f} adds/s, {ran / adds:.2f} commands/add")
