@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from shared.at_once import AtOnce
 from shared.encoding import encode
 
 POOLER = "pooler"
@@ -41,7 +42,7 @@ class Database:
 
     reader: AsyncEngine
     writer: AsyncEngine
-    at_once: AsyncEngine | None = None
+    at_once: AtOnce | None = None
 
     @property
     def reads(self) -> Sessions:
@@ -81,7 +82,7 @@ def open_database(
     pooled = address.query.get(POOLER) == TRANSACTION
     plain = address.difference_update_query([POOLER])
     engine = _postgresql_engine(plain, pool_size=pool_size, pooled=pooled, statement_timeout_s=statement_timeout_s)
-    return Database(engine, engine, at_once=None if pooled else engine)
+    return Database(engine, engine, at_once=None if pooled else AtOnce(engine))
 
 
 def _postgresql_engine(url: URL, *, pool_size: int, pooled: bool, statement_timeout_s: float | None) -> AsyncEngine:

@@ -50,7 +50,14 @@ def packed(columns: Sequence[Column[Any]], rows: Sequence[Key]) -> dict[str, Any
 def _pack(column: Column[Any], values: Sequence[Any]) -> Any:
     if type(column.type) in SPELLED_ALIKE:
         return encode(values).decode()
-    return [_json_text(column.type, value) for value in values] if isinstance(column.type, JSON) else list(values)
+    return [spelled(column, value) for value in values]
+
+
+def spelled(column: Column[Any], value: Any) -> Any:
+    """`value` as a parameter by itself, where its type does no more than JSON's."""
+    if not isinstance(column.type, JSON) or (value is None and column.type.none_as_null):
+        return value
+    return encode(value).decode()
 
 
 def array_of(column: Column[Any]) -> ColumnElement[Any]:
@@ -86,10 +93,6 @@ def _is_text(column: Column[Any]) -> bool:
 
 def as_json(column: Column[Any], values: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(values, column.type) if isinstance(column.type, JSON) else values
-
-
-def _json_text(column_type: JSON, value: Any) -> str | None:
-    return None if value is None and column_type.none_as_null else encode(value).decode()
 
 
 def read(column: Column[Any], text: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -9,20 +9,18 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     Column,
-    Engine,
-    Select,
     Table,
     select,
     tuple_,
 )
 from sqlalchemy import values as value_list
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
-from sqlalchemy.util import greenlet_spawn
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from shared import statements
+from shared.at_once import AtOnce
 from shared.encoding import encode
-from shared.packing import COLUMN, SPELLED_ALIKE, Key, are_equal, packed, packed_rows
+from shared.packing import COLUMN, SPELLED_ALIKE, Key, are_equal, packed, packed_rows, spelled
 from shared.statements import GIVEN, WITNESS
 
 # SQLite takes 32,766 parameters in a statement by default.
@@ -138,7 +136,7 @@ async def insert_first_free(
 
 
 async def insert_first_free_at_once(
-    engine: AsyncEngine,
+    at_once: AtOnce,
     table: Table,
     key: Sequence[str],
     rows: Sequence[Mapping[str, Any]],
@@ -147,26 +145,19 @@ async def insert_first_free_at_once(
 ) -> tuple[int, Any] | None:
     """As `insert_first_free`, with the `witness` inserted beside the row and both committed, in one round trip.
 
-    `engine` is of PostgreSQL. The witness goes in if the row does, and if it breaks a constraint,
-    which is raised, neither does. None as well for a table with values that JSON spells otherwise.
+    The witness goes in if the row does, and if it breaks a constraint, neither does; raises what `AtOnce` raises.
+    None as well for a table with values that JSON spells otherwise.
     """
     if not _are_alike(table, rows) or any(type(table.c[name].type) not in SPELLED_ALIKE for name in returning):
         return None
     told = (witness.table, tuple(witness.row), witness.choice, witness.result)
     statement = statements.insert_first_with_witness(table, tuple(key), tuple(rows[0]), tuple(returning), told)
-    values = {GIVEN: encode(rows).decode()} | {WITNESS + name: value for name, value in witness.row.items()}
-    # In one go on the other side: each crossing between the two halves of SQLAlchemy costs as much as a part of it.
-    return _first_of(await greenlet_spawn(_first_row, engine.sync_engine, statement, values))
+    known = {WITNESS + name: spelled(witness.table.c[name], value) for name, value in witness.row.items()}
+    return _first_of(await at_once.first(statement, known | {GIVEN: encode(rows).decode()}))
 
 
 def _first_of(found: Any) -> tuple[int, Any] | None:
     return None if found is None else (found[0] - 1, found[1:])
-
-
-def _first_row(engine: Engine, statement: Select[Any], values: Mapping[str, Any]) -> Any:
-    # On the connection: an engine with this option would tell listeners of all that it does, though there are none.
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        return connection.execute(statement, values).first()
 
 
 def _are_alike(table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -1,16 +1,20 @@
 """A span for each statement and each commit, as a child of whatever it is done for.
 
-By SQLAlchemy's own events, for each engine by itself. OpenTelemetry's instrumentation of SQLAlchemy knows no commits,
-writes the driver's error text, which may repeat a row, into the span, and keeps a list of engines for the process.
+By SQLAlchemy's own events, for each engine by itself, and beside them for what goes around it. OpenTelemetry's
+instrumentation of SQLAlchemy knows no commits, writes the driver's error text, which may repeat a row, into the span,
+and keeps a list of engines for the process.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, get_current_span
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 
+from shared.at_once import AtOnce
 from shared.faults import sort_fault
 
 LONGEST_TEXT = 1000
@@ -27,8 +31,7 @@ def trace_sql(engine: Engine, tracer: Tracer) -> None:
     @event.listens_for(engine, "before_cursor_execute")
     def _begin(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:  # noqa: FBT001  # SQLAlchemy's signature
         if get_current_span().is_recording():
-            told = {**system, "db.query.text": statement[:LONGEST_TEXT]}
-            context.dibs_span = tracer.start_span(summary_of(statement), kind=SpanKind.CLIENT, attributes=told)
+            context.dibs_span = _start(tracer, system, statement)
 
     @event.listens_for(engine, "after_cursor_execute")
     def _end(_connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool) -> None:  # noqa: FBT001  # as above
@@ -57,6 +60,30 @@ def trace_sql(engine: Engine, tracer: Tracer) -> None:
 
     # There is no event after a commit.
     engine.dialect.do_commit = traced_commit  # type: ignore[method-assign, assignment]  # an engine has a dialect of its own
+
+
+def trace_at_once(at_once: AtOnce, tracer: Tracer) -> None:
+    """As `trace_sql`, for what goes around SQLAlchemy."""
+
+    @contextmanager
+    def spanned(statement: str) -> Iterator[None]:
+        if not get_current_span().is_recording():
+            yield
+            return
+        span = _start(tracer, {"db.system.name": "postgresql"}, statement)
+        try:
+            yield
+        except BaseException as error:
+            _end_with(span, error)
+            raise
+        span.end()
+
+    at_once.around = spanned
+
+
+def _start(tracer: Tracer, system: dict[str, str], statement: str) -> Span:
+    told = {**system, "db.query.text": statement[:LONGEST_TEXT]}
+    return tracer.start_span(summary_of(statement), kind=SpanKind.CLIENT, attributes=told)
 
 
 def summary_of(statement: str) -> str:

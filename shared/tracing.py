@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from shared.contract import Job
 from shared.database import Database
-from shared.sql_spans import trace_sql
+from shared.sql_spans import trace_at_once, trace_sql
 
 if TYPE_CHECKING:  # the SDK is loaded only where there are traces
     from opentelemetry.sdk.trace import TracerProvider
@@ -44,6 +44,8 @@ class Tracing:
         """From now on the statements and commits of `database` are spans of whatever they are done for."""
         for engine in {database.reader.sync_engine, database.writer.sync_engine}:
             trace_sql(engine, self.tracer)
+        if database.at_once is not None:
+            trace_at_once(database.at_once, self.tracer)
 
     @contextmanager
     def sending(self, collection: str, jobs: Sequence[Job]) -> Iterator[list[Job]]:

@@ -7,8 +7,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ForeignKeyConstraint, select
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.at_once import AtOnce
 from shared.collections import Collection, InvalidAdd
 from shared.contract import Job, Row
 from shared.database import Sessions
@@ -42,7 +43,7 @@ async def end_jobs(
     *,
     tries: int,
     fresh: bool = False,
-    at_once: AsyncEngine | None = None,
+    at_once: AtOnce | None = None,
 ) -> dict[UUID, Receipt]:
     """The receipts of `jobs`, by id; `tries` is what they will say of themselves. Raises `Interrupted`.
 
@@ -91,7 +92,7 @@ async def _claim_or_split(
     tries: int,
     *,
     fresh: bool = False,
-    at_once: AsyncEngine | None = None,
+    at_once: AtOnce | None = None,
 ) -> dict[UUID, Receipt]:
     """Claim; where the database refuses the statement, halve the batch until the culprit stands alone.
 

@@ -15,9 +15,10 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from asyncpg import IntegrityConstraintViolationError
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from shared.at_once import AtOnce
 from shared.clock import utc_now
 from shared.collections import Collection
 from shared.contract import Job, Row
@@ -73,13 +74,13 @@ async def claim(
     *,
     tries: int,
     fresh: bool = False,
-    at_once: AsyncEngine | None = None,
+    at_once: AtOnce | None = None,
 ) -> dict[UUID, Receipt]:
     """Give each job its receipt and return them by id.
 
     A job that already had one keeps it. With `fresh` jobs, which are expected to have none, the first round does
     not ask: should one have a receipt after all, writing another tells it, and the round is rolled back. A lone one
-    is claimed in one round trip where there is an engine whose statements commit `at_once`.
+    is claimed in one round trip where a statement may go and commit `at_once`.
 
     Raises whatever the database raises, and `KeyChanged`; then the round it came from is rolled back, and jobs of
     earlier rounds keep their receipts.
@@ -92,7 +93,7 @@ async def claim(
     if at_once is not None and fresh and len(undecided) == 1:
         try:
             receipt = await _at_once(at_once, collection, undecided[0], tries)
-        except IntegrityError:
+        except IntegrityConstraintViolationError:
             # A receipt that there was, or whatever a constraint has against the row: the common way tells which.
             fresh = False
         else:
@@ -140,11 +141,11 @@ Decided = tuple[list[Receipt], set[Key]]
 """Receipts that are still to be written, and the keys that somebody else had in the meantime."""
 
 
-async def _at_once(engine: AsyncEngine, collection: Collection, wish: Wish, tries: int) -> Receipt | None:
+async def _at_once(way: AtOnce, collection: Collection, wish: Wish, tries: int) -> Receipt | None:
     """Row and receipt of a fresh job in one statement, where that is possible and leaves it something."""
     receipt = Receipt.succeeded(wish.job, collection.name, tries=tries, choice=0, row={})
     first = await insert_first_free_at_once(
-        engine, collection.table, collection.key, wish.rows, collection.names, witness_of(receipt)
+        way, collection.table, collection.key, wish.rows, collection.names, witness_of(receipt)
     )
     if first is None:
         return None

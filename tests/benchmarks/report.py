@@ -31,7 +31,7 @@ MEANING = {
     "idle": "What a worker costs that has nothing to do: Redis commands, those inside of scripts included, and "
     "processor time.",
     "depth": "`drain` with very many adds waiting, of which the first few thousand are measured, against few waiting.",
-    "workers": "`drain` of the same queue by one and by several worker processes, and the Redis commands that each add costs.",
+    "workers": "`drain` of the same queue by one worker process and by several, and the Redis commands for each add.",
     "memory": "The highest resident memory of one api and one worker, after some adds by HTTP and after very many.",
     "pruning": "Adds at a steady pace, without and beside a `dibs prune` of very many old receipts.",
     "waiting": "Callers that all wait by `Prefer: wait`, each for a job of its own, when a worker starts: from the "

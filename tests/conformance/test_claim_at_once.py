@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -77,9 +77,16 @@ def statements(database: Database) -> Iterator[list[str]]:
     def see(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         seen.append(statement)
 
+    def see_at_once(statement: str) -> AbstractContextManager[None]:
+        seen.append(statement)
+        return nullcontext()
+
+    assert database.at_once
+    before, database.at_once.around = database.at_once.around, see_at_once
     event.listen(database.writer.sync_engine, "before_cursor_execute", see)
     yield seen
     event.remove(database.writer.sync_engine, "before_cursor_execute", see)
+    database.at_once.around = before
 
 
 async def claimed(database: Database, job: Job, collection: Collection = ANIMALS) -> Receipt:
