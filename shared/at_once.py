@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import asyncpg
+from asyncpg import PostgresError
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import await_, greenlet_spawn
 
 Around = Callable[[str], AbstractContextManager[object]]
 
@@ -32,20 +33,24 @@ class AtOnce:
         Raises what asyncpg raises; where that is no answer of the database's, it may have been committed all the same.
         """
         text, names, own = self._spell(statement)
+        parameters = [*map({**own, **values}.__getitem__, names)]
         with self.around(text):
-            connection = await self._engine.raw_connection()
-            try:
-                row = await _driver(connection).fetchrow(text, *map((own | dict(values)).__getitem__, names))
-            except asyncpg.PostgresError:
-                if _driver(connection).is_closed():
-                    connection.invalidate()
-                raise
-            except BaseException:
-                connection.invalidate()
-                raise
-            finally:
-                connection.close()
+            row = await greenlet_spawn(self._fetch, text, parameters)
         return None if row is None else tuple(row)
+
+    def _fetch(self, text: str, parameters: Sequence[Any]) -> Any:
+        """In a greenlet, as the pool and its connections want it when they have to wait for something."""
+        connection = self._engine.sync_engine.raw_connection()
+        driver: Any = connection.driver_connection
+        try:
+            return await_(driver.fetchrow(text, *parameters))
+        except BaseException as error:
+            # After an error that the server tells, the connection is as it was, unless the server ended it.
+            if not isinstance(error, PostgresError) or driver.is_closed():
+                connection.invalidate()
+            raise
+        finally:
+            connection.close()
 
     def _spell(self, statement: Select[Any]) -> tuple[str, tuple[str, ...], dict[str, Any]]:
         """The text of `statement`, the names of its parameters in order, and the values of those that are its own."""
@@ -54,8 +59,3 @@ class AtOnce:
             compiled: Any = statement.compile(dialect=self._engine.dialect)
             spelled = self._spelled[statement] = (str(compiled), tuple(compiled.positiontup), dict(compiled.params))
         return spelled
-
-
-def _driver(connection: Any) -> "asyncpg.Connection[asyncpg.Record]":
-    driver: asyncpg.Connection[asyncpg.Record] = connection.driver_connection
-    return driver

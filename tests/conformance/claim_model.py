@@ -125,6 +125,7 @@ class Faults:
 
     def __init__(self, database: Database) -> None:
         self._engine = database.writer.sync_engine
+        self._at_once = database.at_once
         self._due: list[tuple[int, Fault]] = []
         self._statements = 0
         self.met = 0
@@ -143,14 +144,14 @@ class Faults:
                 raise ConnectionResetError("injected after a commit")
 
         event.listen(self._engine, "before_cursor_execute", self._before)
-        event.listen(self._engine, "after_cursor_execute", self._after)
         dialect.do_commit = do_commit
+        if self._at_once:
+            self._at_once.around = self._around
         try:
             yield
         finally:
             del dialect.do_commit
             event.remove(self._engine, "before_cursor_execute", self._before)
-            event.remove(self._engine, "after_cursor_execute", self._after)
 
     def plan(self, faults: Iterable[tuple[int, Fault]]) -> None:
         self._due, self._statements = list(faults), 0
@@ -164,20 +165,31 @@ class Faults:
         return True
 
     def _before(self, connection: Connection, cursor: Any, *_: object) -> None:
-        self._statements += 1
-        due = next((item for item in self._due if item[0] <= self._statements and "COMMIT" not in item[1].name), None)
+        due = self._due_now()
         if due is None:
             return
-        self._due.remove(due)
-        self.met += 1
-        if due[1].is_passing:
-            raise Injected(due[1].value)
+        if due.is_passing:
+            raise Injected(due.value)
         if connection.dialect.name == "postgresql":
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         raise ConnectionResetError("injected before a statement")
 
-    def _after(self, connection: Connection, *_: object) -> None:
-        """A statement in autocommit is its own commit."""
-        is_commit = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
-        if is_commit and self._is_due(Fault.LOST_AFTER_COMMIT):
+    @contextmanager
+    def _around(self, _: str) -> Iterator[None]:
+        """A statement that is sent at once is its own commit."""
+        due = self._due_now()
+        if due is not None:
+            raise Injected(due.value) if due.is_passing else ConnectionResetError("injected before a statement")
+        yield
+        if self._is_due(Fault.LOST_AFTER_COMMIT):
             raise ConnectionResetError("injected after a statement that commits")
+
+    def _due_now(self) -> Fault | None:
+        """What the next statement meets."""
+        self._statements += 1
+        due = next((item for item in self._due if item[0] <= self._statements and "COMMIT" not in item[1].name), None)
+        if due is None:
+            return None
+        self._due.remove(due)
+        self.met += 1
+        return due[1]

@@ -8,17 +8,19 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, CheckConstraint, SmallInteger, String, Text, UniqueConstraint, event
+from sqlalchemy import BigInteger, CheckConstraint, QueuePool, SmallInteger, String, Text, UniqueConstraint, event, text
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.collections import Collection
 from shared.contract import Job, Status
 from shared.database import Database
+from shared.faults import FaultClass
 from shared.receipts import Receipt, write_receipts
 from shared.registry import collection_of
 from tests.build import ANIMALS, make_job, make_wishes, names_of, receipts_of, rows_of
 from tests.waiting import held_name, until_blocked
-from worker.batch import end_jobs
+from worker.batch import Interrupted, end_jobs
 from worker.claim import claim
 
 pytestmark = pytest.mark.postgresql
@@ -212,3 +214,46 @@ async def test_what_a_constraint_refuses_is_failed_as_by_the_common_way(database
     assert errors[0] == errors[1]
     assert errors[0]
     assert errors[0].constraint == "few"
+
+
+async def end_sessions(database: Database) -> None:
+    """The server ends whatever `database` has open."""
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    elsewhere = create_async_engine(database.writer.url)
+    async with elsewhere.connect() as connection:
+        await connection.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
+    await elsewhere.dispose()
+
+
+async def test_a_connection_that_was_lost_is_an_outage_and_not_used_again(database: Database) -> None:
+    await claimed(database, make_job(ANIMALS, ["Max"]))
+    await end_sessions(database)
+    job = make_job(ANIMALS, ["Cody"])
+
+    with pytest.raises(Interrupted) as stop:
+        await end_jobs(database.writes, ANIMALS, [job], tries=1, fresh=True, at_once=database.at_once)
+
+    assert stop.value.fault.kind is FaultClass.OUTAGE
+    assert (await claimed(database, job)).status is Status.SUCCEEDED
+    assert await names_of(database) == ["Cody", "Max"]
+
+
+async def test_a_cancel_takes_the_statement_back_and_leaves_no_connection_behind(database: Database) -> None:
+    async with held_name(database, "Max"):
+        waiting = asyncio.create_task(claimed(database, make_job(ANIMALS, ["Max"])))
+        await until_blocked(database)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert isinstance(pool := database.writer.sync_engine.pool, QueuePool)
+        assert pool.checkedout() == 1, "beside the one that holds the name"
+    assert (await claimed(database, make_job(ANIMALS, ["Max"]))).status is Status.SUCCEEDED
+    assert pool.checkedout() == 0
+
+
+async def test_a_lock_that_somebody_holds_for_long_is_a_passing_fault(database: Database) -> None:
+    job = make_job(ANIMALS, ["Max"])
+    async with held_name(database, "Max"):
+        with pytest.raises(Interrupted) as stop:
+            await end_jobs(database.writes, ANIMALS, [job], tries=1, fresh=True, at_once=database.at_once)
+    assert (stop.value.fault.kind, stop.value.fault.code) == (FaultClass.PASSING, "55P03")
