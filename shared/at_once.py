@@ -24,7 +24,7 @@ class AtOnce:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._spelled: dict[Select[Any], tuple[str, tuple[str, ...], dict[str, Any]]] = {}
+        self._texts: dict[Select[Any], tuple[str, tuple[str, ...], dict[str, Any]]] = {}
         self.around: Around = lambda _: nullcontext()
 
     async def first(self, statement: Select[Any], values: Mapping[str, Any]) -> Sequence[Any] | None:
@@ -32,7 +32,7 @@ class AtOnce:
 
         Raises what asyncpg raises; where that is no answer of the database's, it may have been committed all the same.
         """
-        text, names, own = self._spell(statement)
+        text, names, own = self._text_of(statement)
         parameters = [*map({**own, **values}.__getitem__, names)]
         with self.around(text):
             row = await greenlet_spawn(self._fetch, text, parameters)
@@ -52,10 +52,10 @@ class AtOnce:
         finally:
             connection.close()
 
-    def _spell(self, statement: Select[Any]) -> tuple[str, tuple[str, ...], dict[str, Any]]:
+    def _text_of(self, statement: Select[Any]) -> tuple[str, tuple[str, ...], dict[str, Any]]:
         """The text of `statement`, the names of its parameters in order, and the values of those that are its own."""
-        spelled = self._spelled.get(statement)
-        if spelled is None:
+        known = self._texts.get(statement)
+        if known is None:
             compiled: Any = statement.compile(dialect=self._engine.dialect)
-            spelled = self._spelled[statement] = (str(compiled), tuple(compiled.positiontup), dict(compiled.params))
-        return spelled
+            known = self._texts[statement] = (str(compiled), tuple(compiled.positiontup), dict(compiled.params))
+        return known

@@ -54,7 +54,7 @@ def _pack(column: Column[Any], values: Sequence[Any]) -> Any:
 
 
 def spelled(column: Column[Any], value: Any) -> Any:
-    """`value` as a parameter by itself, where its type does no more than JSON's."""
+    """A value of `column` as the driver takes it: JSON as text, null or not as its type says."""
     if not isinstance(column.type, JSON) or (value is None and column.type.none_as_null):
         return value
     return encode(value).decode()

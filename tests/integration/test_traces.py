@@ -13,9 +13,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from shared.database import Database
 from shared.queue import Queue
+from shared.receipts import Receipt, write_receipts
 from shared.tracing import Tracing
-from tests.build import add_tenants
+from tests.build import ANIMALS, add_tenants, make_job
 from tests.serving import WAIT, ended, serving, working
+from worker.batch import end_jobs
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SAMPLED, NOT_SAMPLED = f"00-{TRACE}-b7ad6b7169203331-01", f"00-{TRACE}-b7ad6b7169203331-00"
@@ -179,6 +181,24 @@ async def test_nothing_that_a_caller_sent_stands_in_a_span(
     everything = "".join(span.to_json() for span in traces.all())
     assert "INSERT INTO animals" in everything
     assert "sesame" not in everything.lower()
+
+
+@pytest.mark.postgresql
+async def test_a_statement_that_goes_to_the_driver_tells_its_error_too(postgresql_database: Database) -> None:
+    traces = Traces()
+    traces.tracing.follow(postgresql_database)
+    job = make_job(ANIMALS, ["Max"])
+    async with postgresql_database.writes.begin() as session:
+        await write_receipts(session, [Receipt.cancelled(job, "animals", tries=0)])
+
+    with traces.tracing.tracer.start_as_current_span("claim"):
+        at_once = postgresql_database.at_once
+        await end_jobs(postgresql_database.writes, ANIMALS, [job], tries=1, fresh=True, at_once=at_once)
+
+    [refused] = traces.named("INSERT animals")
+    assert (refused.kind, refused.status.status_code) == (SpanKind.CLIENT, StatusCode.ERROR)
+    assert (refused.attributes or {})["error.type"] == "23505"
+    assert [span.name for span in traces.all()][-1] == "claim"
 
 
 async def test_without_tracing_a_job_has_no_field_for_it(fake_queue: Queue, sqlite_database: Database) -> None:
