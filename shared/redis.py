@@ -54,6 +54,15 @@ class _Packed:
     def pack_command(self, *args: Any) -> list[bytes]:
         return self._packer.pack(*args)  # type: ignore[no-any-return]  # redis-py has no types there
 
+    async def send_packed_command(self, command: Any, check_health: bool = True) -> None:  # noqa: FBT001, FBT002  # redis-py's signature
+        """As redis-py's, where uvloop has closed the connection in this moment too: that is a fault of the connection,
+        and another one is tried.
+        """
+        try:
+            await super().send_packed_command(command, check_health)  # type: ignore[misc]  # of the class beside this one
+        except RuntimeError as closed:
+            raise RedisConnectionError(str(closed)) from closed
+
     def pack_commands(self, commands: Iterable[Sequence[Any]]) -> list[bytes]:
         return [b"".join(part for command in commands for part in self.pack_command(*command))]
 

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
-from shared.redis import open_redis
+from shared.redis import REDIS_FAULTS, open_redis
 
 LARGE = 8 * 1024 * 1024
 
@@ -37,3 +38,18 @@ async def test_what_the_socket_cannot_take_at_once_goes_out_in_order(redis: Redi
         for n in range(3):
             pipe.echo(large + b"%d" % n)
         assert [answer[LARGE:] for answer in await pipe.execute()] == [b"0", b"1", b"2"]
+
+
+def test_one_that_closes_under_a_command_is_opened_again_on_uvloop_too(redis_url: str) -> None:
+    async def scenario() -> None:
+        client = open_redis(redis_url, connections=1)
+        await client.ping()
+        connection = await client.connection_pool.get_connection()
+        connection._writer.transport.abort()
+        with pytest.raises(REDIS_FAULTS):
+            await connection.send_command("PING")
+        await client.connection_pool.release(connection)
+        assert await client.ping()
+        await client.aclose(close_connection_pool=True)
+
+    uvloop.run(scenario())
