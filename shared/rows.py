@@ -21,7 +21,7 @@ from shared import statements
 from shared.at_once import AtOnce
 from shared.encoding import encode
 from shared.packing import COLUMN, SPELLED_ALIKE, Key, are_equal, packed, packed_rows, spelled
-from shared.statements import GIVEN, WITNESS
+from shared.statements import WITNESS
 
 # SQLite takes 32,766 parameters in a statement by default.
 MAX_PARAMETERS = 32_000
@@ -153,7 +153,7 @@ async def insert_first_free_at_once(
     told = (witness.table, tuple(witness.row), witness.choice, witness.result)
     statement = statements.insert_first_with_witness(table, tuple(key), tuple(rows[0]), tuple(returning), told)
     known = {WITNESS + name: spelled(witness.table.c[name], value) for name, value in witness.row.items()}
-    return _first_of(await at_once.first(statement, known | {GIVEN: encode(rows).decode()}))
+    return _first_of(await at_once.first(statement, packed_rows(table, rows) | known))
 
 
 def _first_of(found: Any) -> tuple[int, Any] | None:

@@ -1,21 +1,18 @@
 """The statements of `shared/rows.py` for PostgreSQL: each is one text, however many rows it is given."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     CTE,
-    JSON,
     Column,
     ColumnElement,
     Insert,
     Select,
     Table,
-    Text,
     any_,
     bindparam,
-    cast,
     func,
     select,
     true,
@@ -24,10 +21,7 @@ from sqlalchemy import (
 from sqlalchemy import column as named
 from sqlalchemy.dialects import postgresql
 
-from shared.packing import array_of, as_json, bound, read, unpacked
-
-GIVEN = "given"
-"""The parameter that holds the rows to choose from as one JSON text."""
+from shared.packing import array_of, as_json, bound, unpacked
 
 WITNESS = "witness "
 """How the parameters of a witness begin."""
@@ -77,10 +71,7 @@ def _insert_free(
 @cache
 def insert_first(table: Table, key: tuple[str, ...], names: tuple[str, ...], returning: tuple[str, ...]) -> Select[Any]:
     """Of packed rows, the first whose key is free: its place, from 1, and what was inserted."""
-    place = unlike("place", table)
-    each = func.unnest(*(array_of(table.c[name]) for name in names)).table_valued(*names, with_ordinality=place)
-    given = each.render_derived(name=unlike("given", table))
-    found, _, _ = _insert_first(table, key, {name: given.c[name] for name in names}, given.c[place], returning)
+    found, _, _ = _insert_first(table, key, names, returning)
     return found
 
 
@@ -92,35 +83,31 @@ def insert_first_with_witness(
     returning: tuple[str, ...],
     told: tuple[Table, tuple[str, ...], str, str],
 ) -> Select[Any]:
-    """As `insert_first`, of rows in one JSON text, and with a row for another table that is `told` of it."""
+    """As `insert_first`, with a row for another table that is `told` of it."""
     witness, known, choice, result = told
-    each = func.json_array_elements(cast(bindparam(GIVEN, type_=Text()), JSON))
-    place = unlike("place", table)
-    pairs = each.table_valued(named("content", postgresql.JSON()), with_ordinality=place)
-    given = pairs.render_derived(name=unlike("given", table))
-    values = {name: read(table.c[name], given.c.content[name].astext) for name in names}
-    found, first, won = _insert_first(table, key, values, given.c[place], returning)
+    found, first, won = _insert_first(table, key, names, returning)
+    place = first.c[unlike("place", table)]
     row = [bindparam(WITNESS + name, type_=witness.c[name].type) for name in known]
-    tells = select(*row, first.c[place] - 1, func.row_to_json(won.table_valued())).select_from(won.join(first, true()))
+    tells = select(*row, place - 1, func.row_to_json(won.table_valued())).select_from(won.join(first, true()))
     witnessed = witness.insert().from_select([*known, choice, result], tells, include_defaults=False)
     return found.add_cte(witnessed.cte(unlike("witnessed", table)))
 
 
 def _insert_first(
-    table: Table,
-    key: Sequence[str],
-    values: Mapping[str, ColumnElement[Any]],
-    place: ColumnElement[Any],
-    returning: Sequence[str],
+    table: Table, key: Sequence[str], names: Sequence[str], returning: Sequence[str]
 ) -> tuple[Select[Any], CTE, CTE]:
-    """What inserts the first of the given rows that is free: all of it, and its parts, the row as given and as won."""
-    is_taken = select(table).where(*(table.c[name] == values[name] for name in key)).exists()
-    named_values = [value.label(name) for name, value in values.items()]
-    choice = place.label(unlike("place", table))
-    first = select(*named_values, choice).where(~is_taken).order_by(place).limit(1).cte(unlike("first", table))
-    content = [as_json(table.c[name], first.c[name]) for name in values]
-    won = _insert_free(table, key, [*values], select(*content), returning).cte(unlike("won", table))
-    found = select(first.c[choice.name], *(won.c[name] for name in returning)).select_from(won.join(first, true()))
+    """What inserts the first of the packed rows that is free: all of it, and its parts, the row as given and as won."""
+    place = unlike("place", table)
+    each = func.unnest(*(array_of(table.c[name]) for name in names)).table_valued(*names, with_ordinality=place)
+    given = each.render_derived(name=unlike("given", table))
+    # Asked of each row by itself. As "not exists" it is a join, for which a small table is read as a whole, and the
+    # plan may be kept until the table is large.
+    same = select(true()).select_from(table).where(*(table.c[name] == given.c[name] for name in key))
+    is_free = same.limit(1).scalar_subquery().is_(None)
+    first = select(given).where(is_free).order_by(given.c[place]).limit(1).cte(unlike("first", table))
+    content = select(*(as_json(table.c[name], first.c[name]) for name in names))
+    won = _insert_free(table, key, names, content, returning).cte(unlike("won", table))
+    found = select(first.c[place], *(won.c[name] for name in returning)).select_from(won.join(first, true()))
     return found, first, won
 
 

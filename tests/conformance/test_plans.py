@@ -1,7 +1,9 @@
 """PostgreSQL finds what a claim asks for by an index, whatever the tables looked like when the plan was made."""
 
+from typing import Any
+
 import pytest
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from shared.database import Database
 from tests.build import ANIMALS, make_job, make_wishes
@@ -12,26 +14,56 @@ pytestmark = pytest.mark.postgresql
 SCANS = text(
     "SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname IN ('animals', 'receipts') AND seq_scan > 0"
 )
+READ = text("SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'animals'")
 FLUSHED = text("SELECT pg_stat_force_next_flush()")
 
 KEPT_AFTER = 10
 """PostgreSQL keeps a plan from the sixth execution of a statement on."""
+GROWN = 5000
 
 
-async def _scans(database: Database) -> dict[str, int]:
+async def _counted(database: Database, asked: TextClause) -> list[Any]:
     async with database.reads() as session:
         await session.execute(FLUSHED)
         await session.commit()
-        found = await session.execute(SCANS)
-        return {row.relname: row.seq_scan for row in found}
+        return [*await session.execute(asked)]
 
 
-@pytest.mark.parametrize("jobs", [1, 20])
-async def test_no_claim_reads_a_whole_table(postgresql_database: Database, jobs: int) -> None:
-    before = await _scans(postgresql_database)
+async def _claim(database: Database, number: int, *, jobs: int, at_once: bool) -> None:
+    made = [make_job(ANIMALS, [f"{number}-{job}-{choice}" for choice in range(3)]) for job in range(jobs)]
+    way = database.at_once if at_once else None
+    wishes = make_wishes(ANIMALS, made)
+    receipts = await claim(database.writes, ANIMALS, wishes, tries=1, fresh=at_once, at_once=way)
+    assert {receipt.choice for receipt in receipts.values()} == {0}
+
+
+ways = pytest.mark.parametrize(("jobs", "at_once"), [(1, True), (1, False), (20, False)])
+
+
+@ways
+async def test_no_claim_reads_a_whole_table(postgresql_database: Database, jobs: int, at_once: bool) -> None:
+    before = await _counted(postgresql_database, SCANS)
     for number in range(KEPT_AFTER):
-        made = [make_job(ANIMALS, [f"{number}-{job}-{choice}" for choice in range(3)]) for job in range(jobs)]
-        receipts = await claim(postgresql_database.writes, ANIMALS, make_wishes(ANIMALS, made), tries=1)
-        assert {receipt.choice for receipt in receipts.values()} == {0}
+        await _claim(postgresql_database, number, jobs=jobs, at_once=at_once)
 
-    assert await _scans(postgresql_database) == before
+    assert await _counted(postgresql_database, SCANS) == before
+
+
+@ways
+async def test_nor_does_one_by_a_plan_of_when_the_table_was_small(
+    postgresql_database: Database,
+    jobs: int,
+    *,
+    at_once: bool,
+) -> None:
+    """A whole index is as long as its table."""
+    for number in range(KEPT_AFTER):
+        await _claim(postgresql_database, number, jobs=jobs, at_once=at_once)
+    async with postgresql_database.writes.begin() as session:
+        await session.execute(text(f"INSERT INTO animals (name) SELECT 'x' || n FROM generate_series(1, {GROWN}) AS n"))
+
+    [[before]] = await _counted(postgresql_database, READ)
+    await _claim(postgresql_database, KEPT_AFTER, jobs=jobs, at_once=at_once)
+    [[after]] = await _counted(postgresql_database, READ)
+
+    assert after - before < GROWN / 10
