@@ -37,6 +37,8 @@ MAX_NAME = 200
 MESSAGES = {
     "extra_forbidden": "there is no such column or member here",
     "dict_type": "must be an object that gives columns by name",
+    "string_pattern_mismatch": "must not contain the NUL character",
+    "string_unicode": "must not contain unpaired surrogates",
 }
 """What is said instead of pydantic's own words."""
 

@@ -38,7 +38,7 @@ SPELLED_ALIKE = frozenset({BigInteger, Boolean, Integer, SmallInteger, String, T
 
 def packed_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """As `packed`; all rows have the same columns."""
-    return packed([table.c[name] for name in rows[0]], [tuple(row.values()) for row in rows])
+    return {COLUMN + name: _pack(table.c[name], [row[name] for row in rows]) for name in rows[0]}
 
 
 def packed(columns: Sequence[Column[Any]], rows: Sequence[Key]) -> dict[str, Any]:

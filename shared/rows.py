@@ -162,8 +162,8 @@ def _first_of(found: Any) -> tuple[int, Any] | None:
 
 def _are_alike(table: Table, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Whether one text fits `rows` however many: all have the same columns, SQLAlchemy has nothing to make up."""
-    names = tuple(rows[0])
-    return not _computes_defaults(table, names) and all(tuple(row) == names for row in rows)
+    names = set[str]().union(*rows)
+    return {*map(len, rows)} == {len(names)} and not _computes_defaults(table, tuple(names))
 
 
 def _is_postgresql(session: AsyncSession) -> bool:

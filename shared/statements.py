@@ -103,7 +103,7 @@ def _insert_first(
     # Asked of each row by itself. As "not exists" it is a join, for which a small table is read as a whole, and the
     # plan may be kept until the table is large.
     same = select(true()).select_from(table).where(*(table.c[name] == given.c[name] for name in key))
-    is_free = same.limit(1).scalar_subquery().is_(None)
+    is_free = same.scalar_subquery().is_(None)
     first = select(given).where(is_free).order_by(given.c[place]).limit(1).cte(unlike("first", table))
     content = select(*(as_json(table.c[name], first.c[name]) for name in names))
     won = _insert_free(table, key, names, content, returning).cte(unlike("won", table))
