@@ -100,10 +100,8 @@ class Collection:
         return frozenset(name for name, column in self.columns.items() if is_required(column))
 
     def keys_of(self, rows: Iterable[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-        if len(self.key) == 1:
-            name = self.key[0]
-            return [(row[name],) for row in rows]
-        return [*map(itemgetter(*self.key), rows)]
+        values = map(itemgetter(*self.key), rows)
+        return [*zip(values)] if len(self.key) == 1 else [*values]
 
     def _row_type(self, *, strict: bool) -> Any:
         """A part of a row as the door takes it, or, not `strict`, a whole one as Redis carried it: the door was

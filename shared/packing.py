@@ -13,10 +13,12 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Function,
     Integer,
     SmallInteger,
     String,
     Table,
+    TableValuedAlias,
     Text,
     Uuid,
     bindparam,
@@ -74,8 +76,19 @@ def array_of(column: Column[Any]) -> ColumnElement[Any]:
 
 def unpacked(column: Column[Any]) -> ColumnElement[Any]:
     """The values of a column of all rows, from one parameter that holds them as a JSON array."""
-    given = bindparam(COLUMN + column.name, type_=Text())
-    return read(column, func.json_array_elements_text(cast(given, JSON)))
+    return _read(column, _elements(column))
+
+
+def _elements(column: Column[Any]) -> Function[Any]:
+    return func.json_array_elements_text(cast(bindparam(COLUMN + column.name, type_=Text()), JSON))
+
+
+def numbered(columns: Sequence[Column[Any]], place: str) -> TableValuedAlias:
+    """All rows as a table, with their `place`, from 1."""
+    # A lone text needs no array: its elements are there as they are.
+    is_text = len(columns) == 1 and _is_text(columns[0])
+    each = _elements(columns[0]) if is_text else func.unnest(*map(array_of, columns))
+    return each.table_valued(*(column.name for column in columns), with_ordinality=place)
 
 
 def bound(column: Column[Any]) -> ColumnElement[Any]:
@@ -95,7 +108,7 @@ def as_json(column: Column[Any], values: ColumnElement[Any]) -> ColumnElement[An
     return cast(values, column.type) if isinstance(column.type, JSON) else values
 
 
-def read(column: Column[Any], text: ColumnElement[Any]) -> ColumnElement[Any]:
+def _read(column: Column[Any], text: ColumnElement[Any]) -> ColumnElement[Any]:
     """A value of `column` from its JSON, where PostgreSQL spells it as we do, or understands what we say."""
     return text if _is_text(column) else cast(text, column.type)
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy import column as named
 from sqlalchemy.dialects import postgresql
 
-from shared.packing import array_of, as_json, bound, unpacked
+from shared.packing import array_of, as_json, bound, numbered, unpacked
 
 WITNESS = "witness "
 """How the parameters of a witness begin."""
@@ -98,8 +98,7 @@ def _insert_first(
 ) -> tuple[Select[Any], CTE, CTE]:
     """What inserts the first of the packed rows that is free: all of it, and its parts, the row as given and as won."""
     place = unlike("place", table)
-    each = func.unnest(*(array_of(table.c[name]) for name in names)).table_valued(*names, with_ordinality=place)
-    given = each.render_derived(name=unlike("given", table))
+    given = numbered([table.c[name] for name in names], place).render_derived(name=unlike("given", table))
     # Asked of each row by itself. As "not exists" it is a join, for which a small table is read as a whole, and the
     # plan may be kept until the table is large.
     same = select(true()).select_from(table).where(*(table.c[name] == given.c[name] for name in key))

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import TextClause, text
 
 from shared.database import Database
-from tests.build import ANIMALS, make_job, make_wishes
+from tests.build import ANIMALS, HANDLES, add_tenants, make_handle_job, make_job, make_wishes
 from worker.claim import claim
 
 pytestmark = pytest.mark.postgresql
@@ -65,5 +65,26 @@ async def test_nor_does_one_by_a_plan_of_when_the_table_was_small(
     [[before]] = await _counted(postgresql_database, READ)
     await _claim(postgresql_database, KEPT_AFTER, jobs=jobs, at_once=at_once)
     [[after]] = await _counted(postgresql_database, READ)
+
+    assert after - before < GROWN / 10
+
+
+@pytest.mark.parametrize("jobs", [1, 20])
+async def test_nor_where_the_key_has_two_columns(postgresql_database: Database, jobs: int) -> None:
+    async def claim_handles(number: int) -> None:
+        made = [make_handle_job("acme", f"{number}-{job}-0", f"{number}-{job}-1") for job in range(jobs)]
+        await claim(postgresql_database.writes, HANDLES, make_wishes(HANDLES, made), tries=1)
+
+    await add_tenants(postgresql_database, "acme")
+    for number in range(KEPT_AFTER):
+        await claim_handles(number)
+    grown = f"INSERT INTO handles (tenant, handle, owner) SELECT 'acme', n, 'Ada' FROM generate_series(1, {GROWN}) AS n"
+    async with postgresql_database.writes.begin() as session:
+        await session.execute(text(grown))
+
+    asked = text("SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname = 'handles'")
+    [[before]] = await _counted(postgresql_database, asked)
+    await claim_handles(KEPT_AFTER)
+    [[after]] = await _counted(postgresql_database, asked)
 
     assert after - before < GROWN / 10
