@@ -6,7 +6,7 @@ worker that has just woken up. The text is still SQLAlchemy's, and the connectio
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncpg import PostgresError
 from sqlalchemy import Select
@@ -14,6 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import await_, greenlet_spawn
 
 Around = Callable[[str], AbstractContextManager[object]]
+
+
+class _Text(NamedTuple):
+    """A statement for the driver: its text, its parameters in order, and the values of those that are its own."""
+
+    text: str
+    names: tuple[str, ...]
+    own: Mapping[str, Any]
 
 
 class AtOnce:
@@ -24,7 +32,7 @@ class AtOnce:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._texts: dict[Select[Any], tuple[str, tuple[str, ...], dict[str, Any]]] = {}
+        self._texts: dict[Select[Any], _Text] = {}
         self.around: Around = lambda _: nullcontext()
 
     async def first(self, statement: Select[Any], values: Mapping[str, Any]) -> Sequence[Any] | None:
@@ -52,10 +60,9 @@ class AtOnce:
         finally:
             connection.close()
 
-    def _text_of(self, statement: Select[Any]) -> tuple[str, tuple[str, ...], dict[str, Any]]:
-        """The text of `statement`, the names of its parameters in order, and the values of those that are its own."""
+    def _text_of(self, statement: Select[Any]) -> _Text:
         known = self._texts.get(statement)
         if known is None:
             compiled: Any = statement.compile(dialect=self._engine.dialect)
-            known = self._texts[statement] = (str(compiled), tuple(compiled.positiontup), dict(compiled.params))
+            known = self._texts[statement] = _Text(str(compiled), tuple(compiled.positiontup), compiled.params)
         return known

@@ -19,17 +19,15 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import ErrorDetails
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, SmallInteger, String, Table, Text
+from sqlalchemy import Column, DateTime, Table
 from typing_extensions import TypedDict
 
 from shared.columns import annotation, is_given, is_required
 from shared.contract import Row
 from shared.encoding import encode
 from shared.limits import HARD, Limits
+from shared.packing import JSON_ALREADY
 from shared.problems import FieldError
-
-JSON_ALREADY = frozenset({BigInteger, Boolean, Integer, SmallInteger, String, Text})
-"""Types whose values are the same in Python and in JSON; not those derived from them, which may give anything."""
 
 MAX_FAULTS = 20
 MAX_NAME = 200

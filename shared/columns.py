@@ -12,7 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, NaiveDatetime, WithJsonSchema
 
-from shared.json_values import JSON_SCHEMA, NO_NUL, NO_NUL_SCHEMA
+from shared.json_values import JSON_SCHEMA, NO_NUL
 from shared.limits import HARD, Limits
 
 # Two bytes, four bytes, eight bytes, as PostgreSQL keeps them. SQLite would take any of them as eight.
@@ -100,7 +100,7 @@ def _written_out(number: Decimal, limits: Limits) -> Decimal:
 # The length is counted in code points, as PostgreSQL counts it; SQLite does not count.
 def _text(column_type: sa.String, limits: Limits) -> Any:
     longest = min(column_type.length or limits.text_chars, limits.text_chars)
-    return Annotated[str, Field(max_length=longest, pattern=NO_NUL, json_schema_extra=NO_NUL_SCHEMA)]
+    return Annotated[str, Field(max_length=longest, pattern=NO_NUL)]
 
 
 def _integer(column_type: sa.Integer, _: Limits) -> Any:

@@ -34,7 +34,10 @@ Key = tuple[Any, ...]
 COLUMN = "column "
 """How the parameters of columns begin."""
 
-SPELLED_ALIKE = frozenset({BigInteger, Boolean, Integer, SmallInteger, String, Text, Uuid})
+JSON_ALREADY = frozenset({BigInteger, Boolean, Integer, SmallInteger, String, Text})
+"""Types whose values are the same in Python and in JSON; not those derived from them, which may give anything."""
+
+SPELLED_ALIKE = JSON_ALREADY | {Uuid}
 """Types whose values PostgreSQL spells in JSON as we do; dates, floats, decimals it does not."""
 
 

@@ -31,7 +31,8 @@ def trace_sql(engine: Engine, tracer: Tracer) -> None:
     @event.listens_for(engine, "before_cursor_execute")
     def _begin(_connection: Any, _cursor: Any, statement: str, _parameters: Any, context: Any, _many: bool) -> None:  # noqa: FBT001  # SQLAlchemy's signature
         if get_current_span().is_recording():
-            context.dibs_span = _start(tracer, system, statement)
+            told = _told(system, statement)
+            context.dibs_span = tracer.start_span(summary_of(statement), kind=SpanKind.CLIENT, attributes=told)
 
     @event.listens_for(engine, "after_cursor_execute")
     def _end(_connection: Any, _cursor: Any, _statement: str, _parameters: Any, context: Any, _many: bool) -> None:  # noqa: FBT001  # as above
@@ -47,16 +48,8 @@ def trace_sql(engine: Engine, tracer: Tracer) -> None:
     commit = engine.dialect.do_commit
 
     def traced_commit(connection: Any) -> None:
-        if not get_current_span().is_recording():
+        with _spanned(tracer, "COMMIT", system):
             commit(connection)
-            return
-        span = tracer.start_span("COMMIT", kind=SpanKind.CLIENT, attributes=system)
-        try:
-            commit(connection)
-        except BaseException as error:
-            _end_with(span, error)
-            raise
-        span.end()
 
     # There is no event after a commit.
     engine.dialect.do_commit = traced_commit  # type: ignore[method-assign, assignment]  # an engine has a dialect of its own
@@ -64,26 +57,26 @@ def trace_sql(engine: Engine, tracer: Tracer) -> None:
 
 def trace_at_once(at_once: AtOnce, tracer: Tracer) -> None:
     """As `trace_sql`, for what goes around SQLAlchemy."""
-
-    @contextmanager
-    def spanned(statement: str) -> Iterator[None]:
-        if not get_current_span().is_recording():
-            yield
-            return
-        span = _start(tracer, {"db.system.name": "postgresql"}, statement)
-        try:
-            yield
-        except BaseException as error:
-            _end_with(span, error)
-            raise
-        span.end()
-
-    at_once.around = spanned
+    system = {"db.system.name": "postgresql"}
+    at_once.around = lambda text: _spanned(tracer, summary_of(text), _told(system, text))
 
 
-def _start(tracer: Tracer, system: dict[str, str], statement: str) -> Span:
-    told = {**system, "db.query.text": statement[:LONGEST_TEXT]}
-    return tracer.start_span(summary_of(statement), kind=SpanKind.CLIENT, attributes=told)
+@contextmanager
+def _spanned(tracer: Tracer, name: str, told: dict[str, str]) -> Iterator[None]:
+    if not get_current_span().is_recording():
+        yield
+        return
+    span = tracer.start_span(name, kind=SpanKind.CLIENT, attributes=told)
+    try:
+        yield
+    except BaseException as error:
+        _end_with(span, error)
+        raise
+    span.end()
+
+
+def _told(system: dict[str, str], statement: str) -> dict[str, str]:
+    return {**system, "db.query.text": statement[:LONGEST_TEXT]}
 
 
 def summary_of(statement: str) -> str:

@@ -1,4 +1,7 @@
-"""The statements of `shared/rows.py` for PostgreSQL: each is one text, however many rows it is given."""
+"""The statements of `shared/rows.py` for PostgreSQL: each is one text, however many rows it is given.
+
+And, at the end, the parts that those for SQLite are made of too.
+"""
 
 from collections.abc import Sequence
 from functools import cache
